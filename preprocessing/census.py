@@ -1,0 +1,110 @@
+"""Counts of the checked turns, and what they forbid: the only data that the driver sees besides the vocabulary."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+
+from preprocessing.config import CorpusConfig, DatasetConfig
+from preprocessing.errors import UserError
+from preprocessing.schema import SPLITS
+from preprocessing.transforms import CONTEXT
+
+log = logging.getLogger(__name__)
+
+UNSEEN = "intent absent from training"
+NAMED = 10  # intents named in a message
+
+
+@dataclass(frozen=True)
+class Census:
+    """Turns by what became of them."""
+
+    rows_in: int
+    context_only: int
+    rejected: Counter[str]  # by reason
+    examples: dict[str, Counter[str]]  # by split, by intent
+    labels: list[str]  # intents of the training split, sorted
+    unseen: list[str]  # intents of the other splits that training lacks
+
+    @property
+    def rejected_fraction(self) -> float:
+        """Share of all rows."""
+        return self.rejected.total() / max(self.rows_in, 1)
+
+
+def take_census(turns: DataFrame) -> Census:
+    """Counts turns by split, intent and reason; an example of an intent that training lacks counts as rejected."""
+    counted = turns.groupBy("split", "reason", "intent").count().collect()
+    rejected: Counter[str] = Counter()
+    examples: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    for row in counted:
+        if row.reason is None:
+            examples[row.split][row.intent] += row["count"]
+        else:
+            rejected[row.reason] += row["count"]
+    labels = sorted(examples["train"])
+    unseen = sorted(set().union(*examples.values()) - set(labels))
+    for split in SPLITS:
+        for intent in unseen:
+            rejected[UNSEEN] += examples[split].pop(intent, 0)
+    context_only = rejected.pop(CONTEXT, 0)
+    rows_in = sum(row["count"] for row in counted)
+    return Census(rows_in, context_only, +rejected, examples, labels, unseen)
+
+
+def refuse_unusable(census: Census, corpus: CorpusConfig, config: DatasetConfig) -> None:
+    """Raises UserError where no classifier can come out of such a corpus."""
+    where = f"corpus.path {list(corpus.path)}"
+    if census.rows_in == 0:
+        raise UserError(f"{where} holds no rows: check the path and corpus.format = '{corpus.format}'")
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in census.rejected.most_common()) or "none"
+    if not census.labels:
+        raise UserError(
+            f"{where}: none of its {census.rows_in} rows is a training example; rejected: {reasons}: "
+            "check corpus.text, corpus.intent and corpus.split"
+        )
+    if len(census.labels) < 2:
+        raise UserError(
+            f"{where} has one intent in training, '{census.labels[0]}': a classifier needs at least two; check corpus.intent"
+        )
+    if census.rejected_fraction > config.max_rejected_fraction:
+        raise UserError(
+            f"{census.rejected.total()} of {census.rows_in} rows are rejected, more than dataset.max_rejected_fraction = "
+            f"{config.max_rejected_fraction:g}: {reasons}: look at {config.path}.rejected, then mend the corpus or raise the limit"
+        )
+    empty = [split for split in SPLITS if not census.examples[split]]
+    if empty:
+        raise UserError(
+            f"no examples in {' and '.join(empty)} of {where}: give more dialogs, or larger dataset.validation_fraction "
+            "and dataset.test_fraction"
+        )
+    if config.out_of_scope and config.out_of_scope not in census.labels:
+        raise UserError(
+            f"dataset.out_of_scope = '{config.out_of_scope}' is no intent of the training split, "
+            f"which has {_some(census.labels)}: correct it, or leave it empty"
+        )
+
+
+def refuse_unseen_intents(census: Census) -> None:
+    """Raises UserError where the corpus' own validation or test split has intents that its training split lacks."""
+    if census.labels and census.unseen:
+        raise UserError(
+            f"{census.rejected[UNSEEN]} examples of validation or test have intents absent from training: {_some(census.unseen)}: "
+            "add training examples, or leave corpus.split empty to have the dialogs split anew"
+        )
+
+
+def _some(intents: list[str]) -> str:
+    more = f" and {len(intents) - NAMED} more" if len(intents) > NAMED else ""
+    return ", ".join(intents[:NAMED]) + more
+
+
+def report(census: Census) -> None:
+    """One line a split, and one of what was left out."""
+    for split in SPLITS:
+        log.info("%s: %d examples of %d intents", split, census.examples[split].total(), len(census.examples[split]))
+    if census.rejected:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in census.rejected.most_common())
+        log.warning("%d of %d rows rejected: %s", census.rejected.total(), census.rows_in, reasons)

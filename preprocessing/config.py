@@ -1,0 +1,74 @@
+"""What a user can set about the corpus and the dataset: sections `corpus`, `dataset` and `generator`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from preprocessing.errors import UserError
+from preprocessing.tokenizers import TOKENIZERS
+
+FORMATS = ("json", "csv", "tsv", "parquet", "orc", "text", "table", "clinc150", "3i4k", "sgd")
+
+
+def require(condition: bool, key: str, wanted: str, found: object) -> None:
+    """Raises UserError, naming the key and both sides, unless `condition` holds."""
+    if not condition:
+        raise UserError(f"{key} must be {wanted}, found {found!r}: change it in the configuration or with --set")
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """Where raw dialogs are, and which of their columns means what; "" where the corpus has no such column."""
+
+    path: tuple[str, ...] = ()  # URIs, globs or, with format "table", one table's name
+    format: str = "json"
+    options: Mapping[str, str] = field(default_factory=dict)  # passed to Spark's reader
+    text: str = "text"
+    intent: str = "intent"
+    dialog_id: str = ""
+    turn: str = ""
+    speaker: str = ""
+    split: str = ""
+    language: str = ""
+
+    def __post_init__(self) -> None:
+        require(self.format in FORMATS, "corpus.format", f"one of {' '.join(FORMATS)}", self.format)
+        require(bool(self.text), "corpus.text", "the name of the column with the utterance", self.text)
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """How raw dialogs become examples."""
+
+    path: str = ""
+    tokenizer: str = "words"
+    max_tokens: int = 24  # of an utterance; what follows is cut off
+    vocabulary_size: int = 20_000  # words, besides padding and unknown
+    min_count: int = 2  # times a word must occur in the training split
+    validation_fraction: float = 0.1  # of the dialogs, where the corpus has no such split of its own
+    test_fraction: float = 0.1
+    out_of_scope: str = ""  # the intent that means none of the others
+    files_per_split: int = 8  # no fewer than training.processes
+    max_rejected_fraction: float = 0.05
+
+    def __post_init__(self) -> None:
+        names = " ".join(TOKENIZERS)
+        require(self.tokenizer in TOKENIZERS, "dataset.tokenizer", f"one of {names}", self.tokenizer)
+        for key in ("max_tokens", "vocabulary_size", "min_count", "files_per_split"):
+            require(getattr(self, key) >= 1, f"dataset.{key}", "at least 1", getattr(self, key))
+        for key in ("validation_fraction", "test_fraction"):
+            require(0 < getattr(self, key) < 0.5, f"dataset.{key}", "between 0 and 0.5", getattr(self, key))
+        share = self.max_rejected_fraction
+        require(0 <= share <= 1, "dataset.max_rejected_fraction", "between 0 and 1", share)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """The corpus that `jobs.generate` writes to `corpus.path`."""
+
+    rows: int = 100_000  # dialog turns of both speakers
+    seed: int = 1
+    broken_fraction: float = 0.002  # of the rows, to have something to reject
+
+    def __post_init__(self) -> None:
+        require(self.rows >= 1_000, "generator.rows", "at least 1000", self.rows)
+        require(0 <= self.broken_fraction < 1, "generator.broken_fraction", "from 0 to below 1", self.broken_fraction)

@@ -1,0 +1,62 @@
+"""What Spark's Python workers do with a batch of rows: Arrow in, Arrow out, no Spark."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from preprocessing.schema import PAD, UNKNOWN
+from preprocessing.tokenizers import tokenize
+from preprocessing.vocabulary import SPECIAL
+
+Batches = Iterable[pa.RecordBatch]
+
+
+def add_tokens(batches: Batches, tokenizer: str) -> Iterator[pa.RecordBatch]:
+    """Each batch with the tokens of `text` and their number as further columns."""
+    for batch in batches:
+        tokens = tokenize(batch.column("text").cast(pa.string()), tokenizer)
+        lengths = pc.list_value_length(tokens)
+        yield pa.RecordBatch.from_arrays(
+            [*batch.columns, tokens, lengths], names=[*batch.schema.names, "tokens", "num_tokens"]
+        )
+
+
+def count_tokens(batches: Batches) -> Iterator[pa.RecordBatch]:
+    """(word, count) of the `tokens` column, counted within each batch; Spark sums them."""
+    for batch in batches:
+        counts = pc.value_counts(batch.column("tokens").flatten())
+        yield pa.RecordBatch.from_arrays(
+            [counts.field("values"), counts.field("counts").cast(pa.int64())], names=["word", "count"]
+        )
+
+
+def padded(ids: np.ndarray, lengths: np.ndarray, width: int) -> np.ndarray:
+    """Ids laid end to end, `lengths` of them a row, as an int32 matrix [rows, width]: cut, or padded on the right."""
+    matrix = np.full((len(lengths), width), PAD, np.int32)
+    starts = np.cumsum(lengths) - lengths
+    column = np.arange(len(ids)) - np.repeat(starts, lengths)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    inside = column < width
+    matrix[row[inside], column[inside]] = ids[inside]
+    return matrix
+
+
+def add_ids(batches: Batches, words: Sequence[str], labels: Sequence[str], max_tokens: int) -> Iterator[pa.RecordBatch]:
+    """Each batch with `input_ids`, `length` and `label_id` in the place of its tokens."""
+    known, names = pa.array(words, pa.string()), pa.array(labels, pa.string())
+    for batch in batches:
+        tokens = batch.column("tokens")
+        found = pc.index_in(tokens.flatten(), value_set=known).fill_null(UNKNOWN - len(SPECIAL))
+        lengths = pc.list_value_length(tokens).to_numpy(zero_copy_only=False)
+        matrix = padded(found.to_numpy() + len(SPECIAL), lengths, max_tokens)
+        offsets = np.arange(len(lengths) + 1, dtype=np.int32) * max_tokens
+        added = {
+            "input_ids": pa.ListArray.from_arrays(pa.array(offsets), pa.array(matrix.ravel())),
+            "length": pa.array(np.minimum(lengths, max_tokens).astype(np.int32)),
+            "label_id": pc.index_in(batch.column("intent"), value_set=names),
+        }
+        kept = [name for name in batch.schema.names if name not in ("tokens", "num_tokens")]
+        columns = [batch.column(name) for name in kept]
+        yield pa.RecordBatch.from_arrays([*columns, *added.values()], names=[*kept, *added])

@@ -1,0 +1,75 @@
+"""What the written Parquet files hold: rows by file and length, unknown words, and a fingerprint of the content."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from preprocessing.manifest import DataFile
+from preprocessing.schema import UNKNOWN
+from preprocessing.storage import sha256
+
+# Widths that examples are padded to. Closer together than this, the batches that are not full cost more than the
+# padding that they save.
+BUCKETS = (4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+
+@dataclass(frozen=True)
+class SplitDescription:
+    """One split as it was written."""
+
+    lengths: dict[str, Counter[int]]  # by file: rows by tokens
+    tokens: int
+    unknown: int  # tokens outside the vocabulary
+    checksum: int  # sum of the rows' hashes: their order and their files do not matter
+
+    def by_length(self) -> Counter[int]:
+        """Rows by tokens, over all files."""
+        return sum(self.lengths.values(), Counter())
+
+
+def buckets_for(max_tokens: int) -> tuple[int, ...]:
+    """Widths up to and including `max_tokens`."""
+    return (*[width for width in BUCKETS if width < max_tokens], max_tokens)
+
+
+def describe_split(spark: SparkSession, uri: str, split: str) -> SplitDescription:
+    """Reads back one split of the dataset below `uri`: one row for each file and length reaches the driver."""
+    unknown = F.size(F.filter("input_ids", lambda word: word == UNKNOWN))
+    row = F.xxhash64("dialog_id", "turn", "text", "intent", "input_ids").cast("decimal(38,0)")
+    counted = (
+        spark.read.parquet(f"{uri}/{split}")
+        .groupBy(F.element_at(F.split(F.input_file_name(), "/"), -1).alias("file"), "length")
+        .agg(F.count("*").alias("rows"), F.sum(unknown).alias("unknown"), F.sum(row).alias("checksum"))
+        .collect()
+    )
+    lengths: dict[str, Counter[int]] = {}
+    for entry in counted:
+        lengths.setdefault(f"{split}/{entry.file}", Counter())[entry.length] += entry.rows
+    return SplitDescription(
+        dict(sorted(lengths.items())),
+        tokens=sum(entry.length * entry.rows for entry in counted),
+        unknown=sum(entry.unknown for entry in counted),
+        checksum=int(sum(entry.checksum for entry in counted)),
+    )
+
+
+def files_of(description: SplitDescription, buckets: Sequence[int]) -> tuple[DataFile, ...]:
+    """The split's files for the manifest, sorted by path."""
+
+    def rows_per_bucket(lengths: Counter[int]) -> tuple[int, ...]:
+        lower = (0, *buckets[:-1])
+        return tuple(
+            sum(rows for length, rows in lengths.items() if low < length <= high)
+            for low, high in zip(lower, buckets, strict=True)
+        )
+
+    return tuple(DataFile(path, rows_per_bucket(lengths)) for path, lengths in description.lengths.items())
+
+
+def fingerprint(splits: Mapping[str, SplitDescription], words: Sequence[str], labels: Sequence[str]) -> str:
+    """A short name for the content: equal examples, words and labels have the same one, on any day and cluster."""
+    parts = [f"{split} {description.checksum}" for split, description in sorted(splits.items())]
+    return sha256("\n".join([*parts, *words, *labels]).encode())[:16]

@@ -1,0 +1,149 @@
+"""Raw dialogs to a training dataset: the whole of preprocessing, in reading order."""
+
+import logging
+import time
+import uuid
+from functools import partial
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, IntegerType, LongType, StringType, StructField, StructType
+
+from preprocessing import census as counting
+from preprocessing import encoding, storage, transforms
+from preprocessing.config import CorpusConfig, DatasetConfig
+from preprocessing.errors import UserError
+from preprocessing.layout import buckets_for, describe_split, files_of, fingerprint
+from preprocessing.manifest import DatasetManifest, write_manifest
+from preprocessing.profile import write_profile
+from preprocessing.readers import has_own_splits, read_turns
+from preprocessing.schema import EXAMPLE, SPLITS, TURN, conform
+from preprocessing.versions import versions
+from preprocessing.vocabulary import SPECIAL, most_frequent, write_lines
+
+log = logging.getLogger(__name__)
+
+TOKENS = [StructField("tokens", ArrayType(StringType())), StructField("num_tokens", IntegerType())]
+TOKENISED = StructType([*TURN, *TOKENS])
+COUNTS = StructType([StructField("word", StringType()), StructField("count", LongType())])
+ADDED = ("input_ids", "length", "label_id")
+KEPT = [name for name in EXAMPLE.names if name not in ADDED]
+ENCODED = StructType([EXAMPLE[name] for name in (*KEPT, *ADDED)])
+REJECTED = ["reason", "dialog_id", "turn", "speaker", "split", "text", "intent", "malformed"]
+
+
+def build_dataset(spark: SparkSession, corpus: CorpusConfig, config: DatasetConfig) -> DatasetManifest:
+    """Writes the dataset of a corpus to `config.path` and returns its manifest. Raises UserError."""
+    if not config.path:
+        raise UserError("dataset.path is empty: say where the dataset goes, with --set dataset.path=URI")
+    target = storage.absolute(config.path)
+    began = time.monotonic()
+    with storage.lease(target):
+        temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"
+        turns = checked(read_turns(spark, corpus), corpus, config).persist(StorageLevel.DISK_ONLY)
+        try:
+            census = _counted(turns, corpus, config, target)
+            words = _vocabulary(turns, config)
+            _write_tables(turns, census, words, config, temporary)
+        finally:
+            turns.unpersist()
+        manifest = _write_facts(spark, census, words, corpus, config, temporary)
+        storage.replace_directory(temporary, target)
+    log.info(
+        "wrote %s examples in %d words of vocabulary and %d intents to %s (%.0f s, fingerprint %s)",
+        " + ".join(f"{manifest.rows(split)} {split}" for split in SPLITS), len(words), len(census.labels),
+        target, time.monotonic() - began, manifest.fingerprint,
+    )  # fmt: skip
+    return manifest
+
+
+def checked(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig) -> DataFrame:
+    """TURN rows with clean labels, their split, their tokens, and the reason why they are no example."""
+    labelled = turns.transform(transforms.with_clean_labels)
+    present = transforms.splits_present(labelled) if has_own_splits(corpus) else []
+    return (
+        labelled
+        .transform(transforms.with_split, present, config.validation_fraction, config.test_fraction)
+        .transform(conform, TURN)
+        .mapInArrow(partial(encoding.add_tokens, tokenizer=config.tokenizer), TOKENISED)
+        .transform(transforms.with_reason)
+    )  # fmt: skip
+
+
+def _rejected(turns: DataFrame) -> DataFrame:
+    return turns.where(F.col("reason").isNotNull() & (F.col("reason") != transforms.CONTEXT)).select(*REJECTED)
+
+
+def _counted(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig, target: str) -> counting.Census:
+    """The census of the turns, after the checks; with too many rejected rows, these are left beside the dataset."""
+    census = counting.take_census(turns)
+    counting.report(census)
+    if census.rejected_fraction > config.max_rejected_fraction:
+        _rejected(turns).write.mode("overwrite").parquet(f"{target}.rejected")
+    if has_own_splits(corpus):
+        counting.refuse_unseen_intents(census)
+    counting.refuse_unusable(census, corpus, config)
+    return census
+
+
+def _vocabulary(turns: DataFrame, config: DatasetConfig) -> list[str]:
+    """The special words and the most frequent ones of the training split."""
+    train = turns.where("reason is null and split = 'train'").select("tokens")
+    words = most_frequent(train.mapInArrow(encoding.count_tokens, COUNTS), config.vocabulary_size, config.min_count)
+    if not words:
+        raise UserError(
+            f"the vocabulary is empty: no word occurs dataset.min_count = {config.min_count} times "
+            "in the training split: lower it, or check corpus.text"
+        )
+    return [*SPECIAL, *words]
+
+
+def _write_tables(
+    turns: DataFrame, census: counting.Census, words: list[str], config: DatasetConfig, uri: str
+) -> None:
+    """The Parquet files: examples by split, and the rejected rows."""
+    known = turns.transform(transforms.with_known_intents, census.labels)
+    encode = partial(
+        encoding.add_ids, words=words[len(SPECIAL) :], labels=census.labels, max_tokens=config.max_tokens
+    )
+    for split in SPLITS:
+        (
+            known.where(F.col("reason").isNull() & (F.col("split") == split))
+            .select(*KEPT, "tokens")
+            .mapInArrow(encode, ENCODED)
+            .transform(conform, EXAMPLE)
+            .transform(transforms.spread, config.files_per_split)
+            .write.parquet(f"{uri}/{split}")
+        )
+    _rejected(known).coalesce(1).write.parquet(f"{uri}/rejected")
+
+
+def _write_facts(
+    spark: SparkSession, census: counting.Census, words: list[str], corpus: CorpusConfig, config: DatasetConfig, uri: str
+) -> DatasetManifest:
+    """Vocabulary, labels, profile and, last, the manifest, from the files as they were written."""
+    write_lines(f"{uri}/vocabulary.txt", words)
+    write_lines(f"{uri}/labels.txt", census.labels)
+    described = {split: describe_split(spark, uri, split) for split in SPLITS}
+    write_profile(uri, census, described, len(words))
+    buckets = buckets_for(config.max_tokens)
+    manifest = DatasetManifest(
+        tokenizer=config.tokenizer,
+        max_tokens=config.max_tokens,
+        buckets=buckets,
+        vocabulary_size=len(words),
+        num_labels=len(census.labels),
+        out_of_scope=config.out_of_scope,
+        splits={split: files_of(description, buckets) for split, description in described.items()},
+        rows_in=census.rows_in,
+        context_only=census.context_only,
+        rejected=dict(census.rejected.most_common()),
+        fingerprint=fingerprint(described, words, census.labels),
+        corpus={"path": list(corpus.path), "format": corpus.format},
+        versions=versions(),
+    )
+    accounted = sum(map(manifest.rows, SPLITS)) + census.rejected.total() + census.context_only
+    assert accounted == census.rows_in, f"{census.rows_in} rows read, {accounted} accounted for"
+    write_manifest(uri, manifest)
+    return manifest

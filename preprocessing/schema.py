@@ -1,0 +1,44 @@
+"""The contracts: what every reader returns (TURN), and what training may rely on (EXAMPLE)."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
+
+SPLITS = ("train", "validation", "test")
+SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "val": "validation",
+               "valid": "validation", "dev": "validation", "test": "test"}  # fmt: skip
+
+# Whose turns carry the intents; a turn of anybody else's (agent, system, bot) without an intent is context only.
+USER_SPEAKERS = ("user", "customer", "client", "human", "caller")
+
+PAD, UNKNOWN = 0, 1  # ids of the two special words
+
+TURN = StructType([
+    StructField("dialog_id", StringType()),
+    StructField("turn", IntegerType()),
+    StructField("speaker", StringType()),
+    StructField("language", StringType()),
+    StructField("split", StringType()),       # as the corpus names it; null where it has none
+    StructField("text", StringType()),
+    StructField("intent", StringType()),
+    StructField("malformed", StringType()),   # the record as it stood, where it could not be parsed
+])  # fmt: skip
+
+EXAMPLE = StructType([
+    StructField("dialog_id", StringType()),
+    StructField("turn", IntegerType()),
+    StructField("language", StringType()),
+    StructField("text", StringType()),
+    StructField("intent", StringType()),
+    StructField("label_id", IntegerType()),                 # line of the intent in labels.txt, from 0
+    StructField("input_ids", ArrayType(IntegerType())),     # exactly max_tokens ids, PAD on the right
+    StructField("length", IntegerType()),                   # tokens before the padding, at least 1
+])  # fmt: skip
+
+
+def conform(frame: DataFrame, contract: StructType) -> DataFrame:
+    """Exactly the contract's columns, in its order and types; absent ones are null."""
+    return frame.select(*[
+        (F.col(column.name) if column.name in frame.columns else F.lit(None)).cast(column.dataType).alias(column.name)
+        for column in contract
+    ])  # fmt: skip

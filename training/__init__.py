@@ -1,0 +1,1 @@
+"""Examples in, model out: the driver's side of Horovod on Spark, and the worker's."""
