@@ -1,0 +1,84 @@
+"""What every job does around its work: arguments, logging, the SparkSession, the exit code."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tomli_w
+from pyspark import SparkConf, SparkContext
+from pyspark.sql import SparkSession
+
+from jobs.config import AppConfig, describe, load_config
+from preprocessing.errors import UserError
+
+log = logging.getLogger("jobs")
+
+Job = Callable[[SparkSession, AppConfig], Any]
+Plan = Callable[[AppConfig], str]
+
+DEFAULTS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.ui.showConsoleProgress": "false",  # would draw over our own progress
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
+    # a failed rank cannot rejoin, and a speculative copy of one would take its address
+    "spark.task.maxFailures": "1",
+    "spark.speculation": "false",
+}
+LOCAL = {
+    "spark.master": "local[*]",
+    "spark.driver.memory": "2g",
+    "spark.sql.shuffle.partitions": "8",
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+}
+
+
+def run_job(job: Job, plan: Plan, arguments: Sequence[str] | None = None) -> int:
+    """Runs a job as a command; returns 0 when done, 2 for the caller's mistake, and lets failures raise (exit 1)."""
+    parser = argparse.ArgumentParser(description=job.__doc__, allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE", help="configuration in TOML; see conf/")
+    parser.add_argument("--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="overrides one key")
+    parser.add_argument("--dry-run", action="store_true", help="print the configuration and the plan; start nothing")
+    options = parser.parse_args(arguments)
+    configure_logging()
+    try:
+        config = load_config(options.config, options.set)
+        if options.dry_run:
+            sys.stdout.write(f"{tomli_w.dumps(describe(config))}\n# plan: {plan(config)}\n")
+            return 0
+        with make_session(config) as spark:
+            job(spark, config)
+    except UserError as error:
+        sys.stderr.write(f"parley: {' '.join(str(error).split())}\n")
+        return 2
+    return 0
+
+
+def configure_logging() -> None:
+    """Our own lines on standard error, of others only warnings."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    for package in ("jobs", "training", "preprocessing"):
+        logging.getLogger(package).setLevel(logging.INFO)
+    # pyspark repeats as JSON what the exception says
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+    logging.getLogger("DataFrameQueryContextLogger").setLevel(logging.CRITICAL)
+
+
+def make_session(config: AppConfig) -> SparkSession:
+    """The SparkSession: spark-submit's settings first, then section `spark`, then our defaults."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    if submitted:
+        SparkContext._ensure_initialized()  # only then does SparkConf see what was submitted
+    conf = SparkConf()
+    wanted = {**DEFAULTS, **({} if submitted else LOCAL), **config.spark.conf}
+    for key, value in wanted.items():
+        if not conf.contains(key):
+            conf.set(key, value)
+    session = SparkSession.builder.config(conf=conf).appName("parley").getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session

@@ -1,0 +1,134 @@
+"""One configuration for all jobs: a TOML file, then `--set section.key=value`, checked as it is read."""
+
+import dataclasses
+import difflib
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from preprocessing.config import CorpusConfig, DatasetConfig, GeneratorConfig
+from preprocessing.errors import UserError
+from training.config import ModelConfig, TrainingConfig
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Where the report goes."""
+
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class SparkConfig:
+    """What a SparkSession gets where spark-submit did not say otherwise."""
+
+    conf: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """All sections; a job reads those that it needs."""
+
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    spark: SparkConfig = field(default_factory=SparkConfig)
+
+
+SECTIONS = {section.name: section.default_factory for section in dataclasses.fields(AppConfig)}
+
+
+def load_config(file: str | None, overrides: Iterable[str] = ()) -> AppConfig:
+    """The configuration of a file and of `section.key=value` overrides. Raises UserError, naming what is wrong."""
+    content = _read(file) if file else {}
+    for override in overrides:
+        section, key, value = _parse_override(override)
+        content.setdefault(section, {})[key] = value
+    return AppConfig(**{name: _section(name, values) for name, values in content.items()})
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(file).read_text())
+    except OSError as error:
+        raise UserError(f"--config {file} cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"--config {file} is not TOML: {error}") from None
+
+
+def _parse_override(override: str) -> tuple[str, str, Any]:
+    """(section, key, value); the value in TOML's own notation, or a bare string."""
+    name, equals, text = override.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and key):
+        raise UserError(f"--set {override}: expected section.key=value, for example --set training.epochs=3")
+    try:
+        return section, key, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return section, key, text
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+
+
+def _section(name: str, values: Any) -> Any:
+    """One section as its dataclass."""
+    if name not in SECTIONS:
+        raise UserError(f"unknown section [{name}]: {_nearest(name, SECTIONS)}")
+    if not isinstance(values, dict):
+        raise UserError(f"{name} = {values!r}: expected a section [{name}] with keys")
+    kind: Any = SECTIONS[name]
+    if name == "spark":  # Spark's own names, dots and all
+        return SparkConfig({key: str(value) for key, value in _flat(values).items()})
+    types = typing.get_type_hints(kind)
+    for key in values:
+        if key not in types:
+            raise UserError(f"unknown key {name}.{key}: {_nearest(key, types)}")
+    return kind(**{key: _typed(f"{name}.{key}", value, types[key]) for key, value in values.items()})
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys: TOML reads spark.sql.x = 1 as tables."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _typed(key: str, value: Any, kind: Any) -> Any:
+    """`value` as its field's type. Raises UserError where it has another one."""
+    if kind == tuple[str, ...]:
+        paths = [value] if isinstance(value, str) else value
+        if isinstance(paths, list) and all(isinstance(path, str) for path in paths):
+            return tuple(paths)
+        raise UserError(f"{key} must be a string or a list of strings, found {value!r}")
+    if typing.get_origin(kind) is Mapping:
+        if isinstance(value, dict):
+            return {name: _text(entry) for name, entry in value.items()}
+        raise UserError(f"{key} must be a table of options, found {value!r}")
+    assert not isinstance(kind, UnionType), f"{key}: no optional fields"
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        names = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+        raise UserError(f"{key} must be {names[kind]}, found {value!r}")
+    return value
+
+
+def _text(value: Any) -> str:
+    """An option as Spark wants it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def describe(config: AppConfig) -> dict[str, Any]:
+    """The resolved configuration, ready to be written as TOML."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,226 @@
+"""The evaluation report: one HTML page for whoever decides about a model and whoever has to improve it."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from jobs import plots
+
+MISSING = "–"
+MATRIX_INTENTS = 25
+MATRIX_LABEL_WIDTH = 22
+RELIABLE_F1 = 0.9
+
+
+def render_report(
+    metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]], lineage: Mapping[str, str]
+) -> str:
+    """One self-contained HTML page: no request leaves it, no script is needed to read it."""
+    page = environment().get_template("report.html.j2").render(
+        metrics=metrics,
+        history=history,
+        lineage=lineage,
+        subtitle=[text for label, text in lineage.items() if label.lower() in ("model", "dataset", "trained at")],
+        headline=headline(metrics),
+        remarks=remarks(metrics),
+        figures=key_figures(metrics),
+        curves=learning_curves(history),
+        lowest=lowest_validation_loss(history),
+        reliability=reliability_diagram(metrics),
+        bias=confidence_bias(metrics["calibration"]),
+        matrix=confusion_matrix(metrics),
+        intents=sorted(metrics["per_intent"], key=lambda row: (row["f1"] is None, row["f1"] or 0, row["intent"])),
+        slices={name: rows for name, rows in metrics["slices"].items() if rows},
+    )
+    # A cut-off emoji leaves half a surrogate pair behind, which no file can hold.
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def environment() -> Environment:
+    """The template environment: everything escaped, a misspelt name an error."""
+    # autoescape=True rather than select_autoescape, which does not know the ending .j2
+    jinja = Environment(
+        loader=PackageLoader("jobs", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    jinja.filters.update(percent=percent, count=count, decimals=decimals, breakable=breakable, shorten=shorten)
+    jinja.filters["unbroken"] = unbroken
+    return jinja
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The result in one sentence."""
+    low, high = (f"{100 * bound:.1f}" for bound in metrics["accuracy_interval"])
+    return (
+        f"The model names the right intent for {percent(metrics['accuracy'])} of {count(metrics['examples'])} "
+        f"test utterances (95 % interval {low} to {high})."
+    )
+
+
+def remarks(metrics: Mapping[str, Any]) -> list[str]:
+    """What to know besides the headline, one sentence each."""
+    sentences = []
+    if metrics["out_of_scope_recall"] is not None:
+        sentences.append(
+            f"It recognises {percent(metrics['out_of_scope_recall'])} of the utterances that fit no intent, "
+            f"and is right about {percent(metrics['in_scope_accuracy'])} of the others."
+        )
+    rated = [row for row in metrics["per_intent"] if row["f1"] is not None]
+    if rated:
+        good = sum(row["f1"] >= RELIABLE_F1 for row in rated)
+        worst = min(rated, key=lambda row: row["f1"])
+        sentences.append(
+            f"{count(good)} of {count(len(rated))} intents reach an F1 of {100 * RELIABLE_F1:.0f} %; "
+            f"the weakest is “{shorten(worst['intent'], 48)}” at {percent(worst['f1'])}."
+        )
+    if metrics["confusions"]:
+        top = metrics["confusions"][0]
+        sentences.append(
+            f"Its most frequent mistake is to take “{shorten(top['intent'], 48)}” for "
+            f"“{shorten(top['predicted'], 48)}”: {percent(top['share'])} of that intent’s utterances."
+        )
+    return sentences
+
+
+def key_figures(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, value and meaning of each key figure that the evaluation could compute."""
+    named = (
+        ("Accuracy", "accuracy", "utterances named right"),
+        ("Macro F1", "macro_f1", "every intent counts the same"),
+        ("Weighted F1", "weighted_f1", "intents count by their examples"),
+        ("In-scope accuracy", "in_scope_accuracy", "utterances that fit an intent"),
+        ("Out-of-scope recall", "out_of_scope_recall", "found, of those that fit none"),
+        ("Calibration error", "expected_calibration_error", "between confidence and accuracy"),
+    )
+    return [(name, percent(metrics[key]), note) for name, key, note in named if metrics[key] is not None]
+
+
+def learning_curves(history: Sequence[Mapping[str, float]]) -> list[tuple[str, Markup]]:
+    """Caption and drawing of the loss and of the accuracy, where they were measured."""
+    drawings = []
+    for measure in ("loss", "accuracy"):
+        if all(math.isnan(value) for key in (measure, f"validation_{measure}") for value in plots.finite(history, key)):
+            continue
+        pairs = (("training", history[-1].get(measure)), ("validation", history[-1].get(f"validation_{measure}")))
+        form = percent if measure == "accuracy" else decimals
+        ends = ", ".join(f"{name} {form(value)}" for name, value in pairs)
+        title = f"{measure.capitalize()} by epoch; in the last one: {ends}."
+        drawings.append((title, Markup(plots.learning_curve(history, measure, title))))
+    return drawings
+
+
+def lowest_validation_loss(history: Sequence[Mapping[str, float]]) -> Mapping[str, float] | None:
+    """The epoch with the lowest validation loss, if any was measured."""
+    losses = plots.finite(history, "validation_loss")
+    measured = [(loss, index) for index, loss in enumerate(losses) if not math.isnan(loss)]
+    return history[min(measured)[1]] if measured else None
+
+
+def reliability_diagram(metrics: Mapping[str, Any]) -> Markup | None:
+    """Drawing of the calibration; nothing without a filled bin."""
+    if not any(row["examples"] for row in metrics["calibration"]):
+        return None
+    error = percent(metrics["expected_calibration_error"])
+    title = f"Accuracy at each level of confidence; expected calibration error {error}."
+    return Markup(plots.reliability(metrics["calibration"], title))
+
+
+def confidence_bias(calibration: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence on whether the model is too sure or not sure enough; empty without examples."""
+    bins = [row for row in calibration if row["examples"]]
+    examples = sum(row["examples"] for row in bins)
+    if not examples:
+        return ""
+    gap = sum(row["examples"] * (row["confidence"] - row["accuracy"]) for row in bins) / examples
+    if abs(gap) < 0.005:
+        return "On average the model is as sure as it is right, to within half a percentage point."
+    direction = "surer than it is right" if gap > 0 else "less sure than it is right"
+    return f"On average the model is {100 * abs(gap):.1f} percentage points {direction}."
+
+
+def confusion_matrix(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Labels and filled cells of the matrix of the most confused intents; nothing without confusions."""
+    labels = matrix_order(metrics["confusions"])
+    if not labels:
+        return None
+    place = {label: index for index, label in enumerate(labels)}
+    cells = [
+        {"row": place[pair["intent"]], "column": place[pair["predicted"]], "examples": pair["examples"],
+         "share": pair["share"]}
+        for pair in metrics["confusions"] if pair["intent"] in place and pair["predicted"] in place
+    ]
+    for row in metrics["per_intent"]:
+        if row["intent"] in place and row["recall"] is not None:
+            at = place[row["intent"]]
+            cells.append({"row": at, "column": at, "examples": round(row["recall"] * row["examples"]),
+                          "share": row["recall"]})
+    strongest = max((cell["share"] for cell in cells if cell["row"] != cell["column"]), default=1)
+    widest = max(columns(shorten(label)) for label in labels)
+    return {"labels": labels, "cells": cells, "strongest": strongest or 1, "widest": widest}
+
+
+def matrix_order(confusions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The most confused intents, each beside the one it is confused with."""
+    order: list[str] = []
+    for pair in confusions:
+        new = [label for label in (pair["intent"], pair["predicted"]) if label not in order]
+        if len(order) + len(new) > MATRIX_INTENTS:
+            continue
+        if len(new) == 1:
+            known = pair["predicted"] if new[0] == pair["intent"] else pair["intent"]
+            order.insert(order.index(known) + 1, new[0])
+        else:
+            order.extend(new)
+    return order
+
+
+def percent(value: float | None) -> str:
+    """The share in percent; never rounded to all or nothing."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{100 * value:.1f} %"
+    if text == "100.0 %" and value < 1:
+        return ">99.9 %"
+    return "<0.1 %" if text == "0.0 %" and value > 0 else text
+
+
+def count(value: float | None) -> str:
+    """The number with thousands set apart."""
+    return MISSING if value is None or not math.isfinite(value) else f"{value:,.0f}"
+
+
+def decimals(value: float | None, form: str = ".4f") -> str:
+    """The number in the given format."""
+    return MISSING if value is None or not math.isfinite(value) else format(value, form)
+
+
+def breakable(label: object) -> Markup:
+    """The escaped label, free to wrap where its words end."""
+    # In the entities that escape() writes none of these characters occurs.
+    return Markup(re.sub(r"(?<=\w)([_./:-])(?=\w)", r"\1<wbr>", str(escape(label))))
+
+
+def unbroken(sentence: str) -> str:
+    """The sentence with each percent sign held to its number."""
+    return sentence.replace(" %", "\u00a0%")
+
+
+def shorten(text: str, width: int = MATRIX_LABEL_WIDTH) -> str:
+    """The text cut to a width in columns."""
+    if columns(text) <= width:
+        return text
+    kept = next(index for index in range(len(text)) if columns(text[: index + 1]) >= width)
+    return text[:kept].rstrip() + "…"
+
+
+def columns(text: str) -> int:
+    """The width of a text, in which Korean, Chinese and Japanese letters take two columns."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Renews constraints.txt and constraints-horovod.txt from pyproject.toml, with the hash of every package.
+# uv does the work, from an environment of its own.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tool=$(mktemp -d)
+trap 'rm -rf "$tool"' EXIT
+python3 -m venv "$tool"
+"$tool/bin/pip" install --quiet uv
+lock() { "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@"; }
+
+lock pyproject.toml --extra cpu --extra dev --no-emit-package horovod --output-file constraints.txt
+# Horovod apart: it has no wheel, and pip would try to build it before TensorFlow is there.
+grep -o 'horovod==[0-9.]*' pyproject.toml | lock - --no-deps --output-file constraints-horovod.txt

@@ -1,0 +1,42 @@
+"""What a user can set about the model and its training: sections `model` and `training`."""
+
+from dataclasses import dataclass
+
+from preprocessing.config import require
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which network, and how large."""
+
+    architecture: str = "lstm"  # a name of models.MODELS, or package.module:function of the user's own
+    embedding_size: int = 128
+    units: int = 128  # of each recurrent layer
+    layers: int = 1
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        for key in ("embedding_size", "units", "layers"):
+            require(getattr(self, key) >= 1, f"model.{key}", "at least 1", getattr(self, key))
+        require(0 <= self.dropout < 1, "model.dropout", "from 0 to below 1", self.dropout)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How, on how many processes, and where the run goes."""
+
+    path: str = ""
+    processes: int = 2  # Horovod ranks: one GPU, or one CPU slot of Spark, each
+    epochs: int = 10
+    batch_size: int = 256  # global: examples per step over all processes
+    learning_rate: float = 1e-3
+    warmup_epochs: float = 0.0  # over which the learning rate rises from 0
+    decay: str = "none"  # afterwards: "none", or "cosine" down to 0 at the end of the last epoch
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for key in ("processes", "epochs", "batch_size"):
+            require(getattr(self, key) >= 1, f"training.{key}", "at least 1", getattr(self, key))
+        require(self.learning_rate > 0, "training.learning_rate", "more than 0", self.learning_rate)
+        require(self.warmup_epochs >= 0, "training.warmup_epochs", "at least 0", self.warmup_epochs)
+        require(self.decay in ("none", "cosine"), "training.decay", "none or cosine", self.decay)

@@ -1,0 +1,175 @@
+"""The driver's side of training: checks before anything is taken, then `horovod.spark.run`, then the run's manifest."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import tomli_w
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+from preprocessing import storage
+from preprocessing.errors import UserError
+from preprocessing.manifest import DatasetManifest, read_manifest
+from preprocessing.versions import versions
+from training.checkpoint import latest_epoch
+from training.config import ModelConfig, TrainingConfig
+from training.progress import Display
+from training.worker import TrainJob, train_worker
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 120  # for all ranks to get a slot each
+GLOO_SECONDS = 120  # for all ranks to import TensorFlow and meet; Horovod's own 30 are too few on a busy node
+
+
+class TrainingFailed(RuntimeError):
+    """A rank failed; the message holds what it wrote before it died."""
+
+
+def train(spark: SparkSession, dataset: str, model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
+    """Trains on the dataset at `dataset` into the run at `training.path`, and returns the run's manifest.
+
+    A finished run with the same settings is left alone, an interrupted one goes on from its last checkpoint.
+    """
+    if not training.path:
+        raise UserError("training.path is empty: say where the run goes, with --set training.path=URI")
+    dataset, run = storage.absolute(dataset), storage.absolute(training.path)
+    manifest = read_manifest(dataset)
+    check_model(model)
+    check_processes(spark.sparkContext, manifest, training.processes)
+    with storage.lease(run):
+        settings = _settings(dataset, manifest, model, training)
+        _check_same_settings(run, settings)
+        if storage.exists(f"{run}/manifest.json"):
+            log.info("%s is already trained with these settings; nothing to do", run)
+            return dict(json.loads(storage.read_text(f"{run}/manifest.json")))
+        storage.write_text(f"{run}/config.toml", tomli_w.dumps(settings))
+        threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
+        job = TrainJob(dataset, run, manifest.fingerprint, model, training, latest_epoch(run), threads)
+        began = time.monotonic()
+        best = _run(spark.sparkContext, job, manifest)
+        facts = {
+            "kind": "run", "version": 1, "dataset": dataset, "fingerprint": manifest.fingerprint, "best": best,
+            "seconds": round(time.monotonic() - began, 1), "versions": versions(),
+        }  # fmt: skip
+        storage.write_json(f"{run}/manifest.json", facts)
+    log.info(
+        "best epoch %d: validation accuracy %.4f, loss %.4f; model in %s/model (%.0f s)",
+        best["epoch"], best["validation_accuracy"], best["validation_loss"], run, facts["seconds"],
+    )  # fmt: skip
+    return facts
+
+
+def check_model(model: ModelConfig) -> None:
+    """Raises UserError where the architecture cannot be found; imports Keras only for names outside the zoo."""
+    from training.models import find_builder
+
+    find_builder(model.architecture)
+
+
+def check_processes(context: SparkContext, manifest: DatasetManifest, processes: int) -> None:
+    """Raises UserError where there are fewer files or slots than processes."""
+    files = min(len(files) for split, files in manifest.splits.items() if split == "train")
+    if files < processes:
+        raise UserError(
+            f"training.processes = {processes}, but the training split has {files} files, and each process needs one: "
+            f"lower it, or run preprocess with dataset.files_per_split of at least {processes}"
+        )
+    slots = task_slots(context)
+    if slots is not None and slots < processes:
+        raise UserError(
+            f"training.processes = {processes}, but {context.master} runs {slots} tasks at once: lower it, or give Spark more "
+            "(local[N], or spark.executor.instances and spark.executor.cores)"
+        )
+
+
+def task_slots(context: SparkContext) -> int | None:
+    """Tasks that run at the same time; None where only the cluster knows."""
+    conf = context.getConf()
+    cpus = int(conf.get("spark.task.cpus", "1"))
+    if context.master.startswith("local"):
+        return context.defaultParallelism // cpus
+    instances, cores = conf.get("spark.executor.instances"), conf.get("spark.executor.cores")
+    return int(instances) * (int(cores) // cpus) if instances and cores else None
+
+
+def _settings(
+    dataset: str, manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig
+) -> dict[str, dict[str, Any]]:
+    """What decides the weights, and so must not change within a run; paths and processes may."""
+    kept = {name: value for name, value in dataclasses.asdict(training).items() if name not in ("path", "processes")}
+    return {"dataset": {"fingerprint": manifest.fingerprint}, "model": dataclasses.asdict(model), "training": kept}
+
+
+def _check_same_settings(run: str, settings: dict[str, dict[str, Any]]) -> None:
+    """Raises UserError where the run began with other settings."""
+    if not storage.exists(f"{run}/config.toml"):
+        return
+    before = tomllib.loads(storage.read_text(f"{run}/config.toml"))
+    differing = [
+        f"{section}.{key} was {before.get(section, {}).get(key)!r}, is {value!r}"
+        for section, values in settings.items()
+        for key, value in values.items()
+        if before.get(section, {}).get(key) != value
+    ]
+    if differing:
+        raise UserError(
+            f"{run} was begun with other settings: {'; '.join(differing)}: choose another training.path, or remove the run"
+        )
+
+
+def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest) -> dict[str, float]:
+    """One `horovod.spark.run`; raises TrainingFailed with the first rank's own words."""
+    import horovod.spark
+
+    training = job.training
+    log.info(
+        "training %s on %d examples with %d processes of %d threads, batch %d, epochs %d to %d",
+        job.model.architecture, manifest.rows("train"), training.processes, job.threads, training.batch_size,
+        job.epochs_done + 1, training.epochs,
+    )  # fmt: skip
+    storage.remove(f"{job.run}/errors")
+    environment = {
+        "HOROVOD_GLOO_TIMEOUT_SECONDS": str(GLOO_SECONDS),
+        "OMP_NUM_THREADS": str(job.threads),
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_ENABLE_ONEDNN_OPTS": "1",
+    }
+    try:
+        with _own_signal_handlers(), Display(job.run):
+            results = horovod.spark.run(
+                train_worker, args=(job,), num_proc=training.processes, start_timeout=START_SECONDS, use_gloo=True,
+                env=environment, verbose=0, executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
+            )  # fmt: skip
+    except Exception as error:
+        raise TrainingFailed(_first_error(job.run) or f"no rank could say why: {error}") from error
+    return dict(results[0])
+
+
+@contextlib.contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Gives Ctrl-C back to the shell: Horovod replaces the handlers and leaves its own behind."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _first_error(run: str) -> str | None:
+    """What the rank that failed first wrote: the others only saw it go."""
+    reports = [json.loads(storage.read_text(f"{run}/errors/{name}")) for name in storage.files_below(f"{run}/errors")]
+    if not reports:
+        return None
+    first = min(reports, key=lambda report: report["time"])
+    return f"rank {first['rank']} on {first['host']}: {first['error']}\n{first['traceback']}"

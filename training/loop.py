@@ -1,0 +1,109 @@
+"""One rank's epochs over its examples; what only rank 0 does is handed in as a callback."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from preprocessing.manifest import DatasetManifest
+from training.config import TrainingConfig
+from training.data import Block
+from training.progress import Progress, Reporter
+from training.schedule import RankSchedule, epoch_steps
+from training.step import AllReduce, Sums, add_sums, make_evaluation_step, make_train_step
+
+EVALUATION_BATCH = 1024
+
+
+class Epoch(NamedTuple):
+    """One finished epoch, its numbers summed over all ranks."""
+
+    number: int  # from 1
+    train: Sums
+    validation: Sums
+    learning_rate: float  # of its last step
+    seconds: float  # of training, without validation
+
+    def row(self) -> dict[str, float]:
+        """Its line in history.csv."""
+        loss, accuracy = self.train.means()
+        validation_loss, validation_accuracy = self.validation.means()
+        return {
+            "epoch": self.number, "loss": loss, "accuracy": accuracy, "validation_loss": validation_loss,
+            "validation_accuracy": validation_accuracy, "learning_rate": self.learning_rate,
+            "examples_per_second": self.train.examples / self.seconds, "seconds": self.seconds,
+        }  # fmt: skip
+
+
+def learning_rate(config: TrainingConfig, epochs_done: float) -> float:
+    """Learning rate after so many epochs, which need not be whole: linear warm-up, then the configured decay."""
+    if epochs_done < config.warmup_epochs:
+        return config.learning_rate * epochs_done / config.warmup_epochs
+    if config.decay == "none":
+        return config.learning_rate
+    share = (epochs_done - config.warmup_epochs) / max(config.epochs - config.warmup_epochs, 1e-9)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1)))
+
+
+def reseed(model: keras.Model, seed: int, epoch: int, rank: int) -> None:
+    """Sets the random state of the model's layers, so that a resumed epoch draws as an uninterrupted one did."""
+    for variable in model.variables:
+        if "seed_generator_state" in variable.path:
+            drawn = np.random.SeedSequence([seed, epoch, rank]).generate_state(2)
+            variable.assign(drawn.astype(variable.dtype))
+
+
+class Loop:
+    """Training of one rank: the model, its optimizer and the rank's examples."""
+
+    def __init__(
+        self, model: keras.Model, optimizer: keras.Optimizer, config: TrainingConfig, manifest: DatasetManifest,
+        blocks: dict[str, list[Block]], rank: int, processes: int, allreduce: AllReduce,
+    ) -> None:  # fmt: skip
+        self.model, self.optimizer, self.config, self.rank = model, optimizer, config, rank
+        self.blocks, self.allreduce = blocks, allreduce
+        self.files = manifest.splits["train"]
+        self.schedule = RankSchedule(self.files, rank, processes, config.seed)
+        self.train_step = make_train_step(model, optimizer, allreduce)
+        self.evaluation_step = make_evaluation_step(model)
+
+    def run(self, first_epoch: int, reporter: Reporter | None, after_epoch: Callable[[Epoch], None]) -> None:
+        """Trains epochs `first_epoch` (from 0) to the last."""
+        for epoch in range(first_epoch, self.config.epochs):
+            reseed(self.model, self.config.seed, epoch, self.rank)
+            began = time.monotonic()
+            train = self._train_epoch(epoch, reporter)
+            seconds = time.monotonic() - began
+            after_epoch(Epoch(epoch + 1, train, self.evaluate(), float(self.optimizer.learning_rate), seconds))
+
+    def _train_epoch(self, epoch: int, reporter: Reporter | None) -> Sums:
+        steps = epoch_steps(self.files, self.config.batch_size, self.config.seed, epoch)
+        rows, sums, began = self.schedule.epoch_rows(epoch), Sums(0, 0, 0), time.monotonic()
+        for number, step in enumerate(steps):
+            self.optimizer.learning_rate.assign(learning_rate(self.config, epoch + number / len(steps)))
+            block, chosen = self.blocks["train"][step.bucket], self.schedule.rows_of(step, rows)
+            sums = add_sums(sums, Sums(*self.train_step(block.ids[chosen], block.labels[chosen]).numpy().tolist()))
+            if reporter:
+                reporter.report(self._progress(epoch, number + 1, len(steps), sums, time.monotonic() - began))
+        return sums
+
+    def _progress(self, epoch: int, step: int, steps: int, sums: Sums, seconds: float) -> Progress:
+        left = (self.config.epochs - epoch) * steps - step
+        loss, accuracy = sums.means()
+        return Progress(
+            epoch + 1, self.config.epochs, step, steps, loss, accuracy, sums.examples / seconds, seconds / step * left
+        )  # fmt: skip
+
+    def evaluate(self) -> Sums:
+        """Sums over the validation split: each rank its own examples, then one exchange."""
+        own = Sums(0, 0, 0)
+        for block in self.blocks["validation"]:
+            for start in range(0, len(block.labels), EVALUATION_BATCH):
+                part = slice(start, start + EVALUATION_BATCH)
+                own = add_sums(own, Sums(*self.evaluation_step(block.ids[part], block.labels[part]).numpy().tolist()))
+        (total,) = self.allreduce([tf.constant(own, tf.float64)])
+        return Sums(*total.numpy().tolist())

@@ -1,0 +1,84 @@
+"""The training step: what N processes compute is what one would with the same global batch.
+
+Each rank takes the gradients of its *summed* loss; one allreduce adds them up together with the sums of loss, hits and
+examples; the total is divided by the global number of examples. No mean of means anywhere.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+Tensors = list[tf.Tensor]
+# Adds tensors up over all ranks; the identity in a single process.
+AllReduce = Callable[[Tensors], Tensors]
+
+
+class Sums(NamedTuple):
+    """Over examples: total loss, correct ones, number of examples."""
+
+    loss: float
+    correct: float
+    examples: float
+
+    def means(self) -> tuple[float, float]:
+        """(loss, accuracy) of one example."""
+        return self.loss / max(self.examples, 1), self.correct / max(self.examples, 1)
+
+
+def add_sums(one: Sums, other: Sums) -> Sums:
+    """Both together."""
+    return Sums(*(a + b for a, b in zip(one, other, strict=True)))
+
+
+def example_sums(labels: tf.Tensor, probabilities: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Summed cross-entropy (differentiable), and [loss, correct, examples], of labels [B] and probabilities [B, L]."""
+    losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+    correct = tf.cast(tf.equal(tf.argmax(probabilities, -1, tf.int32), labels), tf.float32)
+    loss = tf.reduce_sum(losses)
+    return loss, tf.stack([loss, tf.reduce_sum(correct), tf.cast(tf.shape(labels)[0], tf.float32)])
+
+
+def allreduce_fused(tensors: Tensors) -> Tensors:
+    """Sums over all ranks, travelling as one vector: a step costs one exchange, whatever the number of weights."""
+    import horovod.tensorflow as hvd
+
+    flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
+    total = hvd.allreduce(flat, op=hvd.Sum, name="step")
+    parts = tf.split(total, [int(np.prod(tensor.shape)) for tensor in tensors])
+    return [tf.reshape(part, tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def make_train_step(
+    model: keras.Model, optimizer: keras.Optimizer, allreduce: AllReduce
+) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
+    """A function (ids [B, T], labels [B]) -> [loss, correct, examples] summed over all ranks, which updates `model`.
+
+    A rank without examples in a step passes B = 0 and still takes part in the exchange.
+    """
+    variables = model.trainable_variables
+    optimizer.build(variables)
+
+    @tf.function(reduce_retracing=True)
+    def step(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss, sums = example_sums(labels, model(ids, training=True))
+        # dense, also those of the embedding: Keras' optimizers make them dense anyway
+        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, [v.value for v in variables])]
+        *gradients, sums = allreduce([*gradients, sums])
+        optimizer.apply([gradient / sums[2] for gradient in gradients], variables)
+        return sums
+
+    return step
+
+
+def make_evaluation_step(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
+    """A function (ids [B, T], labels [B]) -> [loss, correct, examples] of these examples alone."""
+
+    @tf.function(reduce_retracing=True)
+    def step(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        return example_sums(labels, model(ids, training=False))[1]
+
+    return step
