@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -23,10 +24,8 @@ DEFAULTS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.showConsoleProgress": "false",  # would draw over our own progress
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
-    # a failed rank cannot rejoin, and a speculative copy of one would take its address
-    "spark.task.maxFailures": "1",
-    "spark.speculation": "false",
 }
+LOG4J = Path(__file__).parents[1] / "conf" / "log4j2.properties"
 LOCAL = {
     "spark.master": "local[*]",
     "spark.driver.memory": "2g",
@@ -34,6 +33,7 @@ LOCAL = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOG4J.as_uri()}" if LOG4J.exists() else "",
 }
 
 
@@ -61,7 +61,7 @@ def run_job(job: Job, plan: Plan, arguments: Sequence[str] | None = None) -> int
 def configure_logging() -> None:
     """Our own lines on standard error, of others only warnings."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for package in ("jobs", "training", "preprocessing"):
+    for package in ("__main__", "jobs", "training", "preprocessing"):
         logging.getLogger(package).setLevel(logging.INFO)
     # pyspark repeats as JSON what the exception says
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
@@ -71,6 +71,7 @@ def configure_logging() -> None:
 def make_session(config: AppConfig) -> SparkSession:
     """The SparkSession: spark-submit's settings first, then section `spark`, then our defaults."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # inherited by Spark's Python workers in local mode
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if submitted:
         SparkContext._ensure_initialized()  # only then does SparkConf see what was submitted

@@ -70,17 +70,37 @@ def reliability(calibration: Sequence[Mapping[str, Any]], title: str) -> str:
         figure = Figure(figsize=(4.7, 4.9), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        upper.text(0.27, 0.295, "perfectly calibrated", color=MUTED, rotation=45, rotation_mode="anchor",
-                   transform_rotates_text=True)
+        upper.text(
+            0.27,
+            0.295,
+            "perfectly calibrated",
+            color=MUTED,
+            rotation=45,
+            rotation_mode="anchor",
+            transform_rotates_text=True,
+        )
         for row in bins:  # the stem is the gap that the calibration error averages
             upper.plot([row["confidence"]] * 2, [row["confidence"], row["accuracy"]], color=WARM, linewidth=1.2)
-        upper.plot([row["confidence"] for row in bins], [row["accuracy"] for row in bins],
-                   color=BLUE, marker="o", markersize=4.5)
+        upper.plot(
+            [row["confidence"] for row in bins],
+            [row["accuracy"] for row in bins],
+            color=BLUE,
+            marker="o",
+            markersize=4.5,
+        )
         lower.bar(lefts, [row["examples"] for row in bins], width=width * 0.92, align="edge", color=BLUE)
         percent_axes(upper, lower)
         for left, row in zip(lefts, bins, strict=True):
-            lower.annotate(f"{row['examples']:,}", (left + width * 0.46, row["examples"]), xytext=(0, 2), color=MUTED,
-                           textcoords="offset points", ha="center", fontsize=7.5, annotation_clip=False)
+            lower.annotate(
+                f"{row['examples']:,}",
+                (left + width * 0.46, row["examples"]),
+                xytext=(0, 2),
+                color=MUTED,
+                textcoords="offset points",
+                ha="center",
+                fontsize=7.5,
+                annotation_clip=False,
+            )
         return inline(figure, "reliability", title)
 
 
@@ -112,9 +132,11 @@ def inline(figure: Figure, name: str, title: str) -> str:
     # matplotlib numbers each figure's parts from 1, but an id has to be unique in the whole page
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     view = re.search(r'viewBox="[^"]*"', svg)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" ' \
-           f'class="plot" {view.group() if view else ""} role="img" aria-labelledby="{name}-title">\n' \
-           f' <title id="{name}-title">{escape(title)}</title>'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'class="plot" {view.group() if view else ""} role="img" aria-labelledby="{name}-title">\n'
+        f' <title id="{name}-title">{escape(title)}</title>'
+    )
     return theme(head + svg[svg.index(">") + 1 :])
 
 

@@ -12,7 +12,9 @@ from preprocessing.pipeline import build_dataset
 
 def plan(config: AppConfig) -> str:
     """What the job would read and write."""
-    return f"read {config.corpus.format} from {', '.join(config.corpus.path)}, write the dataset to {config.dataset.path}"
+    return (
+        f"read {config.corpus.format} from {', '.join(config.corpus.path)}, write the dataset to {config.dataset.path}"
+    )
 
 
 def run(spark: SparkSession, config: AppConfig) -> DatasetManifest:

@@ -21,21 +21,25 @@ def render_report(
     metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]], lineage: Mapping[str, str]
 ) -> str:
     """One self-contained HTML page: no request leaves it, no script is needed to read it."""
-    page = environment().get_template("report.html.j2").render(
-        metrics=metrics,
-        history=history,
-        lineage=lineage,
-        subtitle=[text for label, text in lineage.items() if label.lower() in ("model", "dataset", "trained at")],
-        headline=headline(metrics),
-        remarks=remarks(metrics),
-        figures=key_figures(metrics),
-        curves=learning_curves(history),
-        lowest=lowest_validation_loss(history),
-        reliability=reliability_diagram(metrics),
-        bias=confidence_bias(metrics["calibration"]),
-        matrix=confusion_matrix(metrics),
-        intents=sorted(metrics["per_intent"], key=lambda row: (row["f1"] is None, row["f1"] or 0, row["intent"])),
-        slices={name: rows for name, rows in metrics["slices"].items() if rows},
+    page = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            metrics=metrics,
+            history=history,
+            lineage=lineage,
+            subtitle=[text for label, text in lineage.items() if label.lower() in ("model", "dataset", "trained at")],
+            headline=headline(metrics),
+            remarks=remarks(metrics),
+            figures=key_figures(metrics),
+            curves=learning_curves(history),
+            lowest=lowest_validation_loss(history),
+            reliability=reliability_diagram(metrics),
+            bias=confidence_bias(metrics["calibration"]),
+            matrix=confusion_matrix(metrics),
+            intents=sorted(metrics["per_intent"], key=lambda row: (row["f1"] is None, row["f1"] or 0, row["intent"])),
+            slices={name: rows for name, rows in metrics["slices"].items() if rows},
+        )
     )
     # A cut-off emoji leaves half a surrogate pair behind, which no file can hold.
     return page.encode("utf-8", "replace").decode("utf-8")
@@ -153,15 +157,21 @@ def confusion_matrix(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     place = {label: index for index, label in enumerate(labels)}
     cells = [
-        {"row": place[pair["intent"]], "column": place[pair["predicted"]], "examples": pair["examples"],
-         "share": pair["share"]}
-        for pair in metrics["confusions"] if pair["intent"] in place and pair["predicted"] in place
+        {
+            "row": place[pair["intent"]],
+            "column": place[pair["predicted"]],
+            "examples": pair["examples"],
+            "share": pair["share"],
+        }
+        for pair in metrics["confusions"]
+        if pair["intent"] in place and pair["predicted"] in place
     ]
     for row in metrics["per_intent"]:
         if row["intent"] in place and row["recall"] is not None:
             at = place[row["intent"]]
-            cells.append({"row": at, "column": at, "examples": round(row["recall"] * row["examples"]),
-                          "share": row["recall"]})
+            cells.append(
+                {"row": at, "column": at, "examples": round(row["recall"] * row["examples"]), "share": row["recall"]}
+            )
     strongest = max((cell["share"] for cell in cells if cell["row"] != cell["column"]), default=1)
     widest = max(columns(shorten(label)) for label in labels)
     return {"labels": labels, "cells": cells, "strongest": strongest or 1, "widest": widest}

@@ -67,18 +67,20 @@ def refuse_unusable(census: Census, corpus: CorpusConfig, config: DatasetConfig)
         )
     if len(census.labels) < 2:
         raise UserError(
-            f"{where} has one intent in training, '{census.labels[0]}': a classifier needs at least two; check corpus.intent"
+            f"{where} has one intent in training, '{census.labels[0]}': "
+            "a classifier needs at least two; check corpus.intent"
         )
     if census.rejected_fraction > config.max_rejected_fraction:
         raise UserError(
-            f"{census.rejected.total()} of {census.rows_in} rows are rejected, more than dataset.max_rejected_fraction = "
-            f"{config.max_rejected_fraction:g}: {reasons}: look at {config.path}.rejected, then mend the corpus or raise the limit"
+            f"{census.rejected.total()} of {census.rows_in} rows are rejected, more than "
+            f"dataset.max_rejected_fraction = {config.max_rejected_fraction:g}: {reasons}: "
+            f"look at {config.path}.rejected, then mend the corpus or raise the limit"
         )
     empty = [split for split in SPLITS if not census.examples[split]]
     if empty:
         raise UserError(
-            f"no examples in {' and '.join(empty)} of {where}: give more dialogs, or larger dataset.validation_fraction "
-            "and dataset.test_fraction"
+            f"no examples in {' and '.join(empty)} of {where}: give more dialogs, "
+            "or larger dataset.validation_fraction and dataset.test_fraction"
         )
     if config.out_of_scope and config.out_of_scope not in census.labels:
         raise UserError(
@@ -91,8 +93,8 @@ def refuse_unseen_intents(census: Census) -> None:
     """Raises UserError where the corpus' own validation or test split has intents that its training split lacks."""
     if census.labels and census.unseen:
         raise UserError(
-            f"{census.rejected[UNSEEN]} examples of validation or test have intents absent from training: {_some(census.unseen)}: "
-            "add training examples, or leave corpus.split empty to have the dialogs split anew"
+            f"{census.rejected[UNSEEN]} examples of validation or test have intents absent from training: "
+            f"{_some(census.unseen)}: add training examples, or leave corpus.split empty to have the dialogs split anew"
         )
 
 

@@ -3,11 +3,15 @@
 `scripts/download_corpus.sh` fetches them; `docs/corpora.md` names sources, licences and sizes.
 """
 
+import functools
 from collections.abc import Callable
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructField, StructType
+
+from preprocessing import storage
+from preprocessing.errors import UserError
 
 _PAIRS = ArrayType(ArrayType(StringType()))
 _CLINC150 = StructType([
@@ -40,7 +44,9 @@ def clinc150(spark: SparkSession, paths: list[str]) -> DataFrame:
     """CLINC150 (`data_full.json`): one JSON object of lists of [utterance, intent], one list a split."""
     table = spark.read.schema(_CLINC150).option("multiLine", True).json(paths)
     lists = [F.struct(F.lit(name).alias("name"), F.col(name).alias("pairs")) for name in _CLINC150.names]
-    pairs = table.select(F.explode(F.array(*lists)).alias("list")).select("list.name", F.explode("list.pairs").alias("pair"))
+    pairs = table.select(F.explode(F.array(*lists)).alias("list")).select(
+        "list.name", F.explode("list.pairs").alias("pair")
+    )
     return pairs.select(
         F.regexp_replace("name", "^oos_", "").alias("split"),
         F.col("pair")[0].alias("text"),
@@ -67,11 +73,15 @@ def sgd(spark: SparkSession, paths: list[str]) -> DataFrame:
     The intent is the one in force at the turn. A dialogue is named by split and id, as ids return in each split; the
     split itself is left to us: dev and test were made for services that train does not have.
     """
-    nested = [path for path in paths if not path.endswith((".jsonl", ".jsonl.gz"))]
-    flat = [path for path in paths if path not in nested]
-    frames = [_sgd_nested(spark, nested)] if nested else []
-    frames += [_sgd_flat(spark, flat)] if flat else []
-    return frames[0] if len(frames) == 1 else frames[0].unionByName(frames[1])
+    files = [file for path in paths for file in storage.matching(path) if not file.endswith("schema.json")]
+    flat = [file for file in files if file.removesuffix(".gz").endswith(".jsonl")]
+    nested = [file for file in files if file not in flat]
+    if not files:
+        raise UserError(
+            f"corpus.path {paths} matches no file: correct it, or fetch the corpus with scripts/download_corpus.sh"
+        )
+    frames = [read(spark, found) for read, found in ((_sgd_nested, nested), (_sgd_flat, flat)) if found]
+    return functools.reduce(DataFrame.unionByName, frames)
 
 
 def _sgd_flat(spark: SparkSession, paths: list[str]) -> DataFrame:
@@ -94,7 +104,9 @@ def _sgd_nested(spark: SparkSession, paths: list[str]) -> DataFrame:
     directory = F.element_at(F.split(F.input_file_name(), "/"), -2)
     dialogs = spark.read.schema(_SGD_NESTED).option("multiLine", True).json(paths)
     turns = dialogs.select(
-        F.concat_ws("/", directory, "dialogue_id").alias("dialog_id"), "turns", F.posexplode("turns").alias("turn", "now")
+        F.concat_ws("/", directory, "dialogue_id").alias("dialog_id"),
+        "turns",
+        F.posexplode("turns").alias("turn", "now"),
     )
     earlier = F.filter(F.slice("turns", F.lit(1), F.col("turn")), lambda turn: turn["speaker"] == "USER")
     before = F.transform(F.coalesce(F.try_element_at(earlier, F.lit(-1))["frames"], F.array()), _service_and_intent)

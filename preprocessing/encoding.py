@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocessing.schema import PAD, UNKNOWN
 from preprocessing.tokenizers import tokenize
-from preprocessing.vocabulary import SPECIAL
+from preprocessing.vocabulary import PAD, SPECIAL, UNKNOWN
 
 Batches = Iterable[pa.RecordBatch]
 

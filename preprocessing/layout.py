@@ -8,8 +8,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from preprocessing.manifest import DataFile
-from preprocessing.schema import UNKNOWN
 from preprocessing.storage import sha256
+from preprocessing.vocabulary import UNKNOWN
 
 # Widths that examples are padded to. Closer together than this, the batches that are not full cost more than the
 # padding that they save.

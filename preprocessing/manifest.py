@@ -59,7 +59,9 @@ def read_manifest(uri: str) -> DatasetManifest:
     try:
         content = json.loads(storage.read_text(f"{uri}/manifest.json"))
     except FileNotFoundError:
-        raise UserError(f"no dataset at {uri} (it has no manifest.json): run preprocess, or correct dataset.path") from None
+        raise UserError(
+            f"no dataset at {uri} (it has no manifest.json): run preprocess, or correct dataset.path"
+        ) from None
     if content.get("kind") != "dataset" or content.get("version") != VERSION:
         raise UserError(
             f"{uri} holds a {content.get('kind')} of version {content.get('version')}, "

@@ -20,7 +20,7 @@ from preprocessing.profile import write_profile
 from preprocessing.readers import has_own_splits, read_turns
 from preprocessing.schema import EXAMPLE, SPLITS, TURN, conform
 from preprocessing.versions import versions
-from preprocessing.vocabulary import SPECIAL, most_frequent, write_lines
+from preprocessing.vocabulary import SPECIAL, write_lines
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,9 @@ def _counted(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig, targ
 def _vocabulary(turns: DataFrame, config: DatasetConfig) -> list[str]:
     """The special words and the most frequent ones of the training split."""
     train = turns.where("reason is null and split = 'train'").select("tokens")
-    words = most_frequent(train.mapInArrow(encoding.count_tokens, COUNTS), config.vocabulary_size, config.min_count)
+    words = transforms.most_frequent(
+        train.mapInArrow(encoding.count_tokens, COUNTS), config.vocabulary_size, config.min_count
+    )
     if not words:
         raise UserError(
             f"the vocabulary is empty: no word occurs dataset.min_count = {config.min_count} times "
@@ -99,14 +101,10 @@ def _vocabulary(turns: DataFrame, config: DatasetConfig) -> list[str]:
     return [*SPECIAL, *words]
 
 
-def _write_tables(
-    turns: DataFrame, census: counting.Census, words: list[str], config: DatasetConfig, uri: str
-) -> None:
+def _write_tables(turns: DataFrame, census: counting.Census, words: list[str], config: DatasetConfig, uri: str) -> None:
     """The Parquet files: examples by split, and the rejected rows."""
     known = turns.transform(transforms.with_known_intents, census.labels)
-    encode = partial(
-        encoding.add_ids, words=words[len(SPECIAL) :], labels=census.labels, max_tokens=config.max_tokens
-    )
+    encode = partial(encoding.add_ids, words=words[len(SPECIAL) :], labels=census.labels, max_tokens=config.max_tokens)
     for split in SPLITS:
         (
             known.where(F.col("reason").isNull() & (F.col("split") == split))
@@ -120,7 +118,12 @@ def _write_tables(
 
 
 def _write_facts(
-    spark: SparkSession, census: counting.Census, words: list[str], corpus: CorpusConfig, config: DatasetConfig, uri: str
+    spark: SparkSession,
+    census: counting.Census,
+    words: list[str],
+    corpus: CorpusConfig,
+    config: DatasetConfig,
+    uri: str,
 ) -> DatasetManifest:
     """Vocabulary, labels, profile and, last, the manifest, from the files as they were written."""
     write_lines(f"{uri}/vocabulary.txt", words)

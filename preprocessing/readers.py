@@ -77,7 +77,11 @@ def _json(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
     present = [name for name in wanted if name in found]
     records = reader.schema(_strings(present)).option("columnNameOfCorruptRecord", MALFORMED).json(paths)
     # what is not asked for still has to be known, to say what there is when something is missing
-    return records if len(present) == len(wanted) else records.select("*", *[F.lit(None).alias(n) for n in found if n not in present])
+    return (
+        records
+        if len(present) == len(wanted)
+        else records.select("*", *[F.lit(None).alias(n) for n in found if n not in present])
+    )
 
 
 def _separated(separator: str) -> Callable[[SparkSession, CorpusConfig], DataFrame]:

@@ -11,8 +11,6 @@ SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation"
 # Whose turns carry the intents; a turn of anybody else's (agent, system, bot) without an intent is context only.
 USER_SPEAKERS = ("user", "customer", "client", "human", "caller")
 
-PAD, UNKNOWN = 0, 1  # ids of the two special words
-
 TURN = StructType([
     StructField("dialog_id", StringType()),
     StructField("turn", IntegerType()),

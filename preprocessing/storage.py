@@ -26,7 +26,9 @@ RENEWAL_SECONDS = 10
 
 def absolute(path: str) -> str:
     """The URI of `path`; a path without a scheme means a local file."""
-    return path if "://" in path else f"file://{os.path.abspath(path)}"  # not quoted: neither fsspec nor Hadoop unquotes
+    return (
+        path if "://" in path else f"file://{os.path.abspath(path)}"
+    )  # not quoted: neither fsspec nor Hadoop unquotes
 
 
 def open_store(uri: str) -> tuple[AbstractFileSystem, str]:
@@ -82,6 +84,12 @@ def files_below(uri: str) -> list[str]:
     """Paths, relative to `uri` and sorted, of all files below it."""
     filesystem, path = open_store(uri)
     return sorted(str(found)[len(path.rstrip("/")) + 1 :] for found in filesystem.find(path))
+
+
+def matching(pattern: str) -> list[str]:
+    """URIs, sorted, of the files that match a glob."""
+    filesystem, path = open_store(pattern)
+    return sorted(filesystem.unstrip_protocol(found) for found in filesystem.glob(path))
 
 
 def download(uri: str, target: Path) -> None:
@@ -145,7 +153,8 @@ def lease(uri: str) -> Iterator[None]:
         held = json.loads(read_text(file))
         if _holder_is_alive(held):
             raise UserError(
-                f"{uri} is being written by process {held['pid']} on {held['host']}: wait for it, or choose another path"
+                f"{uri} is being written by process {held['pid']} on {held['host']}: "
+                "wait for it, or choose another path"
             )
     write_json(file, {**own, "renewed": time.time()})
     if json.loads(read_text(file))["id"] != own["id"]:

@@ -1,8 +1,8 @@
 """Tokenizers: a few RE2 replacements after which the tokens of a text stand between spaces.
 
-The same (pattern, replacement) rules run here in Arrow and, inside the saved model, in TensorFlow (`training/layers.py`);
-both are RE2. Folding (`preprocessing/text.py`) comes first and leaves no private-use character, so these three can stand
-for whole tokens until the last step.
+The same (pattern, replacement) rules run here in Arrow and, inside the saved model, in TensorFlow
+(`training/layers.py`); both are RE2. Folding (`preprocessing/text.py`) comes first and leaves no private-use character,
+so three of these can stand for whole tokens until the last step.
 """
 
 import pyarrow as pa

@@ -32,7 +32,9 @@ def splits_present(turns: DataFrame) -> list[str]:
     return [row.split for row in labelled.select("split").distinct().collect()]
 
 
-def with_split(turns: DataFrame, present: Collection[str], validation_fraction: float, test_fraction: float) -> DataFrame:
+def with_split(
+    turns: DataFrame, present: Collection[str], validation_fraction: float, test_fraction: float
+) -> DataFrame:
     """The corpus' own split where it has one; what is missing is carved from train by a stable hash of the dialog.
 
     The hash depends on the dialog's key alone, so that new data moves no dialog that was there before.
@@ -87,3 +89,15 @@ def _partition_keys(frame: DataFrame, partitions: int) -> list[int]:
     found = numbers.groupBy(place.alias("place")).agg(F.min("key").alias("key")).orderBy("place").collect()
     assert len(found) == partitions, f"no key found for {partitions - len(found)} of {partitions} partitions"
     return [row.key for row in found]
+
+
+def most_frequent(counts: DataFrame, size: int, min_count: int) -> list[str]:
+    """The `size` most frequent words of (word, count) rows, ties in the order of the words."""
+    top = (
+        counts.groupBy("word")
+        .agg(F.sum("count").alias("count"))
+        .where(F.col("count") >= min_count)
+        .orderBy(F.desc("count"), "word")
+        .limit(size)
+    )
+    return [row.word for row in top.collect()]

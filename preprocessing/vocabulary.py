@@ -1,25 +1,11 @@
-"""The words that a model knows, and its labels: counted in Spark, kept as text files with one a line."""
+"""The words that a model knows, and its labels, as text files with one a line."""
 
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from preprocessing import storage
 
-SPECIAL = ("<pad>", "<unknown>")  # ids 0 and 1
-
-
-def most_frequent(counts: DataFrame, size: int, min_count: int) -> list[str]:
-    """The `size` most frequent words of (word, count) rows, ties in the order of the words; without the special ones."""
-    top = (
-        counts.groupBy("word")
-        .agg(F.sum("count").alias("count"))
-        .where(F.col("count") >= min_count)
-        .orderBy(F.desc("count"), "word")
-        .limit(size)
-    )
-    return [row.word for row in top.collect()]
+SPECIAL = ("<pad>", "<unknown>")
+PAD, UNKNOWN = 0, 1  # their ids
 
 
 def write_lines(uri: str, lines: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ def _pack(checkpoint: Checkpoint) -> bytes:
     groups = {"weights": checkpoint.weights, "optimizer": checkpoint.optimizer, "best": checkpoint.best}
     named = {f"{group}.{index:04d}": array for group, arrays in groups.items() for index, array in enumerate(arrays)}
     buffer = io.BytesIO()
-    np.savez(buffer, **named)  # type: ignore[arg-type]
+    np.savez(buffer, **named)
     return buffer.getvalue()
 
 
@@ -67,7 +67,8 @@ def read_checkpoint(run: str) -> Checkpoint:
             [arrays[name] for name in sorted(arrays.files) if name.startswith(f"{group}.")]
             for group in ("weights", "optimizer", "best")
         ]
-    return Checkpoint(facts["epoch"], *groups, history=facts["history"])
+    weights, optimizer, best = groups
+    return Checkpoint(facts["epoch"], weights, optimizer, best, facts["history"])
 
 
 def write_history(run: str, history: History) -> None:

@@ -4,18 +4,27 @@ from dataclasses import dataclass
 
 from preprocessing.config import require
 
+ARCHITECTURES = ("lstm",)  # the zoo, in models.py; named here as the driver checks the name without Keras
+
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Which network, and how large."""
 
-    architecture: str = "lstm"  # a name of models.MODELS, or package.module:function of the user's own
+    architecture: str = "lstm"  # one of ARCHITECTURES, or package.module:function of the user's own
     embedding_size: int = 128
     units: int = 128  # of each recurrent layer
     layers: int = 1
     dropout: float = 0.3
 
     def __post_init__(self) -> None:
+        wanted = f"one of {' '.join(ARCHITECTURES)}, or your own as package.module:function"
+        require(
+            self.architecture in ARCHITECTURES or ":" in self.architecture,
+            "model.architecture",
+            wanted,
+            self.architecture,
+        )
         for key in ("embedding_size", "units", "layers"):
             require(getattr(self, key) >= 1, f"model.{key}", "at least 1", getattr(self, key))
         require(0 <= self.dropout < 1, "model.dropout", "from 0 to below 1", self.dropout)

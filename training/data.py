@@ -69,7 +69,9 @@ def load(uri: str, manifest: DatasetManifest, split: str, rank: int, processes: 
         chosen = [(ids[rows, :high], labels[rows]) for (ids, _, labels), rows in zip(columns, inside, strict=True)]
         counts, stated = [len(labels) for _, labels in chosen], [file.rows_per_bucket[bucket] for file in files]
         if counts != stated:
-            raise RuntimeError(f"{uri}: {counts} {split} examples of {low + 1} to {high} tokens, the manifest states {stated}")
+            raise RuntimeError(
+                f"{uri}: {counts} {split} examples of {low + 1} to {high} tokens, the manifest states {stated}"
+            )
         empty = np.empty((0, high), np.int32), np.empty(0, np.int32)
         ids, labels = zip(*[*chosen, empty], strict=True)
         blocks.append(Block(np.concatenate(ids), np.concatenate(labels)))

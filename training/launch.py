@@ -70,10 +70,11 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
 
 
 def check_model(model: ModelConfig) -> None:
-    """Raises UserError where the architecture cannot be found; imports Keras only for names outside the zoo."""
-    from training.models import find_builder
+    """Raises UserError where the user's own architecture cannot be imported; the zoo's names are checked already."""
+    if ":" in model.architecture:
+        from training.models import find_builder  # imports Keras, which the driver else does without
 
-    find_builder(model.architecture)
+        find_builder(model.architecture)
 
 
 def check_processes(context: SparkContext, manifest: DatasetManifest, processes: int) -> None:
@@ -87,8 +88,8 @@ def check_processes(context: SparkContext, manifest: DatasetManifest, processes:
     slots = task_slots(context)
     if slots is not None and slots < processes:
         raise UserError(
-            f"training.processes = {processes}, but {context.master} runs {slots} tasks at once: lower it, or give Spark more "
-            "(local[N], or spark.executor.instances and spark.executor.cores)"
+            f"training.processes = {processes}, but {context.master} runs {slots} tasks at once: lower it, "
+            "or give Spark more (local[N], or spark.executor.instances and spark.executor.cores)"
         )
 
 
@@ -96,7 +97,7 @@ def task_slots(context: SparkContext) -> int | None:
     """Tasks that run at the same time; None where only the cluster knows."""
     conf = context.getConf()
     cpus = int(conf.get("spark.task.cpus", "1"))
-    if context.master.startswith("local"):
+    if (context.master or "").startswith("local"):
         return context.defaultParallelism // cpus
     instances, cores = conf.get("spark.executor.instances"), conf.get("spark.executor.cores")
     return int(instances) * (int(cores) // cpus) if instances and cores else None
@@ -123,7 +124,8 @@ def _check_same_settings(run: str, settings: dict[str, dict[str, Any]]) -> None:
     ]
     if differing:
         raise UserError(
-            f"{run} was begun with other settings: {'; '.join(differing)}: choose another training.path, or remove the run"
+            f"{run} was begun with other settings: {'; '.join(differing)}: "
+            "choose another training.path, or remove the run"
         )
 
 

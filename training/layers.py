@@ -1,4 +1,4 @@
-"""Preprocessing inside the saved model: the integers and RE2 rules of `preprocessing`, applied by TensorFlow's own ops."""
+"""Preprocessing inside the saved model: the integers and RE2 rules of `preprocessing`, applied by TensorFlow's ops."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ import tensorflow as tf
 
 from preprocessing.text import DROP, LAST, PASSES, SHIFT, folding
 from preprocessing.tokenizers import TOKENIZERS
-from preprocessing.vocabulary import SPECIAL
+from preprocessing.vocabulary import PAD, SPECIAL, UNKNOWN
 
 
-class TextEncoder(tf.Module):
-    """Raw strings to padded ids, token for token as `preprocessing.tokenizers` and `preprocessing.encoding` make them."""
+class TextEncoder(tf.Module):  # type: ignore[misc]
+    """Raw strings to padded ids, token for token as `preprocessing` makes them on Spark."""
 
     def __init__(self, tokenizer: str, words: Sequence[str], max_tokens: int) -> None:
         super().__init__(name="text_encoder")
@@ -20,12 +20,12 @@ class TextEncoder(tf.Module):
         known = tf.constant(words[len(SPECIAL) :])
         ids = tf.range(len(SPECIAL), len(words), dtype=tf.int32)
         self.vocabulary = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(known, ids), default_value=SPECIAL.index("<unknown>")
+            tf.lookup.KeyValueTensorInitializer(known, ids), default_value=UNKNOWN
         )
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         """texts string [B] -> ids int32 [B, T], T the most tokens of any text, from 1 to max_tokens."""
-        ids = self.vocabulary.lookup(self.tokenize(texts))[:, : self.max_tokens].to_tensor(0)
+        ids = self.vocabulary.lookup(self.tokenize(texts))[:, : self.max_tokens].to_tensor(PAD)
         return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])  # no model takes T = 0
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:

@@ -61,7 +61,7 @@ def make_train_step(
     variables = model.trainable_variables
     optimizer.build(variables)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss, sums = example_sums(labels, model(ids, training=True))
@@ -77,7 +77,7 @@ def make_train_step(
 def make_evaluation_step(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
     """A function (ids [B, T], labels [B]) -> [loss, correct, examples] of these examples alone."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return example_sums(labels, model(ids, training=False))[1]
 

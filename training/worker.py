@@ -1,7 +1,6 @@
 """What one Horovod process does: takes its device, stages its examples, trains, and, on rank 0, writes the run."""
 
 import dataclasses
-import json
 import logging
 import os
 import socket
@@ -136,7 +135,7 @@ class Recorder:
 
     def finish(self, manifest: DatasetManifest) -> dict[str, float]:
         """Writes the model of the best epoch, and returns that epoch's line of the history."""
-        from training.artifact import write_model
+        from training.export import write_model
         from training.tensorboard import write_events
 
         best = max(self.state.history, key=lambda row: row["validation_accuracy"])

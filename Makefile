@@ -1,0 +1,35 @@
+# Parley: everything a developer types. CORPUS and DATA belong to `make demo`.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast check lock clean
+
+CORPUS ?= shop
+DATA ?=
+PYTEST = .venv/bin/python -m pytest
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## prepare .venv: pinned packages, the Horovod wheel, Parley itself
+	@scripts/setup.sh
+
+demo: setup  ## the whole way on a corpus: CORPUS=shop|clinc150|3i4k|sgd, DATA=directory of a local copy
+	@scripts/demo.sh "$(CORPUS)" "$(DATA)"
+
+test: setup  ## all tests that need no cluster
+	$(PYTEST) tests
+
+test-fast: setup  ## only the tests without JVM and TensorFlow
+	$(PYTEST) tests -m "not spark and not tensorflow and not horovod"
+
+check: setup  ## style, types, import contracts, and a dry run of every configuration
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy jobs training preprocessing
+	.venv/bin/lint-imports
+	@scripts/dry_run_all.sh
+
+lock:  ## renew the constraints files from pyproject.toml
+	@scripts/lock.sh
+
+clean:  ## remove what the demo and the tests leave
+	rm -rf data build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,61 @@
+"""Writes the model directory: a SavedModel that takes raw text, the Keras model, its words and labels, its lineage."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from preprocessing import storage
+from training.artifact import VERSION
+from training.layers import TextEncoder
+
+TOP = 5  # intents returned for each text, the most probable first
+
+
+class Classifier(tf.Module):  # type: ignore[misc]
+    """Raw text in, intents out: everything that serving needs, and nothing of ours to import."""
+
+    def __init__(self, model: keras.Model, encoder: TextEncoder, labels: Sequence[str]) -> None:
+        super().__init__(name="classifier")
+        self.encoder = encoder
+        self.labels = tf.constant(list(labels))
+        self.model = model
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])  # type: ignore[untyped-decorator]
+    def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """text UTF-8 [B] -> intents string [B, K] and probabilities float32 [B, K], the most probable first."""
+        probabilities = self.model(self.encoder(text), training=False)
+        top = tf.math.top_k(probabilities, min(TOP, len(self.labels)))
+        return {"intents": tf.gather(self.labels, top.indices), "probabilities": top.values}
+
+
+def write_model(
+    model: keras.Model, words: Sequence[str], labels: Sequence[str], tokenizer: str, max_tokens: int,
+    lineage: dict[str, Any], uri: str,
+) -> None:  # fmt: skip
+    """Writes the model directory to `uri`, its manifest with a checksum of every file last."""
+    with tempfile.TemporaryDirectory(prefix="parley-model-") as temporary:
+        directory = Path(temporary)
+        classifier = Classifier(model, TextEncoder(tokenizer, words, max_tokens), labels)
+        tf.saved_model.save(
+            classifier, str(directory / "saved_model"), signatures={"serving_default": classifier.classify}
+        )
+        model.save(directory / "model.keras")
+        (directory / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words))
+        (directory / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
+        files = {
+            str(path.relative_to(directory)): storage.sha256(path.read_bytes())
+            for path in sorted(directory.rglob("*"))
+            if path.is_file()
+        }
+        manifest = {
+            "kind": "model", "version": VERSION, "tokenizer": tokenizer, "max_tokens": max_tokens,
+            "num_labels": len(labels), **lineage, "files": files,
+        }  # fmt: skip
+        (directory / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        storage.remove(uri)
+        storage.upload(directory, uri)
