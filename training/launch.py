@@ -144,8 +144,9 @@ def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest) -> dic
         "HOROVOD_GLOO_TIMEOUT_SECONDS": str(GLOO_SECONDS),
         "OMP_NUM_THREADS": str(job.threads),
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        "TF_ENABLE_ONEDNN_OPTS": "1",
     }
+    if (context.master or "").startswith("local"):  # what the driver can import, its workers can
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     try:
         with _own_signal_handlers(), Display(job.run):
             results = horovod.spark.run(

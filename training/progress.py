@@ -79,6 +79,7 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self.done.set()
         self.thread.join()
+        storage.remove(f"{self.run}/{FILE}")
 
     def _watch(self) -> None:
         bar = tqdm(total=0, unit="step", disable=not sys.stderr.isatty(), leave=False, bar_format="{desc} |{bar}|")

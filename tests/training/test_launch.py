@@ -1,0 +1,70 @@
+"""What the driver refuses before it takes a single executor."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from preprocessing import storage
+from preprocessing.errors import UserError
+from training.config import ModelConfig, TrainingConfig
+from training.launch import train
+
+pytestmark = pytest.mark.spark
+
+MODEL, TRAINING = ModelConfig(), TrainingConfig(processes=2)
+
+
+def refusal(spark: SparkSession, dataset: str, run: Path, **changes: object) -> str:
+    with pytest.raises(UserError) as caught:
+        train(spark, dataset, MODEL, dataclasses.replace(TRAINING, path=str(run), **changes))
+    assert "\n" not in str(caught.value)
+    assert not list(run.parent.glob("run*")), "something was written"
+    return str(caught.value)
+
+
+def test_more_processes_than_files(spark: SparkSession, dataset: str, tmp_path: Path) -> None:
+    message = refusal(spark, dataset, tmp_path / "run", processes=6)
+    assert "training.processes = 6, but the training split has 5 files" in message
+    assert "dataset.files_per_split of at least 6" in message
+
+
+def test_more_processes_than_slots(spark: SparkSession, dataset: str, tmp_path: Path) -> None:
+    message = refusal(spark, dataset, tmp_path / "run", processes=3)
+    assert "training.processes = 3, but local[2] runs 2 tasks at once: lower it" in message
+
+
+def test_no_dataset(spark: SparkSession, tmp_path: Path) -> None:
+    message = refusal(spark, str(tmp_path / "nowhere"), tmp_path / "run")
+    assert f"no dataset at file://{tmp_path}/nowhere (it has no manifest.json): run preprocess" in message
+
+
+def test_a_dataset_of_another_version(spark: SparkSession, tmp_path: Path) -> None:
+    storage.write_json(f"{tmp_path}/data/manifest.json", {"kind": "dataset", "version": 99})
+    message = refusal(spark, str(tmp_path / "data"), tmp_path / "run")
+    assert "holds a dataset of version 99, not a dataset of version 1: run preprocess again" in message
+
+
+def test_an_architecture_that_is_not_there(spark: SparkSession, dataset: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model.architecture must be one of lstm.*found 'lstmm'"):
+        ModelConfig(architecture="lstmm")
+    with pytest.raises(UserError, match=r"'nowhere.at:all' cannot be imported: No module named 'nowhere'"):
+        train(spark, dataset, ModelConfig("nowhere.at:all"), dataclasses.replace(TRAINING, path=str(tmp_path / "run")))
+
+
+def test_a_run_with_other_settings_is_not_mixed_up(spark: SparkSession, dataset: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.toml").write_text('[dataset]\nfingerprint = "x"\n[model]\nunits = 64\n')
+    with pytest.raises(UserError, match=r"begun with other settings: .*model.units was 64, is 128.*choose another"):
+        train(spark, dataset, MODEL, dataclasses.replace(TRAINING, path=str(run)))
+    assert [file.name for file in tmp_path.rglob("*")] == ["run", "config.toml"]
+
+
+def test_a_run_that_another_process_is_writing(spark: SparkSession, dataset: str, tmp_path: Path) -> None:
+    holder = {"host": "elsewhere", "pid": 7, "id": "x", "renewed": 4e9}
+    (tmp_path / "run.lease").write_text(json.dumps(holder))
+    with pytest.raises(UserError, match=r"run is being written by process 7 on elsewhere: wait for it"):
+        train(spark, dataset, MODEL, dataclasses.replace(TRAINING, path=str(tmp_path / "run")))

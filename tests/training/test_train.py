@@ -1,0 +1,152 @@
+"""Real runs: two Horovod processes on Spark, one process, a killed process."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cloudpickle
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from preprocessing import storage
+from preprocessing.manifest import read_manifest
+from training.artifact import load_model
+from training.checkpoint import read_checkpoint, read_history
+from training.config import ModelConfig, TrainingConfig
+from training.launch import TrainingFailed, train
+from training.worker import TrainJob, train_worker
+
+pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
+
+MODEL = ModelConfig(embedding_size=8, units=8, dropout=0.0)
+TRAINING = TrainingConfig(epochs=3, batch_size=32, learning_rate=0.01, warmup_epochs=1, decay="cosine")
+
+
+@pytest.fixture(scope="module")
+def two_processes(spark: SparkSession, dataset: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """URI of a run of two processes."""
+    run = str(tmp_path_factory.mktemp("two") / "run")
+    train(spark, dataset, MODEL, dataclasses.replace(TRAINING, path=run, processes=2))
+    return storage.absolute(run)
+
+
+def job_for(dataset: str, run: Path, training: TrainingConfig = TRAINING, model: ModelConfig = MODEL) -> TrainJob:
+    return TrainJob(dataset, run.as_uri(), read_manifest(dataset).fingerprint, model, training, 0, 1)
+
+
+def start(job: TrainJob, file: Path) -> subprocess.Popen:
+    """The one rank of `job` in a process of its own: TensorFlow's threads are set once a process."""
+    file.write_bytes(cloudpickle.dumps(job))
+    program = "import pickle, sys\nfrom training.worker import train_worker\ntrain_worker(pickle.load(open(sys.argv[1], 'rb')))"
+    return subprocess.Popen([sys.executable, "-c", program, str(file)], stderr=subprocess.DEVNULL)
+
+
+def finish(job: TrainJob, file: Path) -> None:
+    assert start(job, file).wait() == 0, storage.read_text(f"{job.run}/errors/rank-0.json")
+
+
+def assert_same_weights(one: str, other: str, tolerance: float) -> None:
+    pairs = zip(read_checkpoint(one).weights, read_checkpoint(other).weights, strict=True)
+    for first, second in pairs:
+        np.testing.assert_allclose(first, second, rtol=0, atol=tolerance)
+
+
+def test_two_processes_and_one_give_the_same_weights(two_processes: str, dataset: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    finish(job_for(dataset, run), tmp_path / "job")
+    assert_same_weights(two_processes, run.as_uri(), 1e-5)
+    for one, two in zip(read_history(run.as_uri()), read_history(two_processes), strict=True):
+        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate"):
+            assert one[name] == pytest.approx(two[name], abs=1e-5), name
+
+
+def test_a_run_leaves_what_the_design_says(two_processes: str) -> None:
+    files = storage.files_below(two_processes)
+    assert {name.split("/")[0] for name in files} == {
+        "checkpoints", "config.toml", "history.csv", "manifest.json", "model", "tensorboard",
+    }  # fmt: skip
+    assert [row["epoch"] for row in read_history(two_processes)] == [1, 2, 3]
+    model = json.loads(storage.read_text(f"{two_processes}/model/manifest.json"))
+    assert sorted(model["files"]) == sorted(
+        name.removeprefix("model/")
+        for name in files
+        if name.startswith("model/") and not name.endswith("manifest.json")
+    )
+
+
+def test_a_finished_run_is_left_alone(two_processes: str, spark: SparkSession, dataset: str) -> None:
+    path = Path(two_processes.removeprefix("file://"))
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    train(spark, dataset, MODEL, dataclasses.replace(TRAINING, path=str(path), processes=2))
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+
+
+def test_the_model_takes_raw_text_from_tensorflow_alone(two_processes: str) -> None:
+    """A separate process that cannot import anything of ours."""
+    program = (
+        "import sys, json, tensorflow as tf\n"
+        f"model = tf.saved_model.load({two_processes.removeprefix('file://') + '/model/saved_model'!r})\n"
+        "answer = model.signatures['serving_default'](text=tf.constant(sys.argv[1:]))\n"
+        "assert not {'jobs', 'training', 'preprocessing'} & set(sys.modules), sys.modules\n"
+        "print(json.dumps([row[0].decode() for row in answer['intents'].numpy()]))\n"
+    )
+    texts = ["HELLO", "refund the Red Dress!!", "배송 언제 와요", "", "x" * 10_000]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *texts], capture_output=True, text=True, check=True, cwd="/", env={**os.environ}
+    )
+    assert json.loads(done.stdout)[:3] == ["greeting", "refund", "delivery"]
+    assert [prediction.intents[0] for prediction in load_model(f"{two_processes}/model")(texts)] == json.loads(
+        done.stdout
+    )
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(dataset: str, tmp_path: Path) -> None:
+    training = dataclasses.replace(TRAINING, epochs=6)
+    model = dataclasses.replace(MODEL, dropout=0.2)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(job_for(dataset, whole, training, model), tmp_path / "job")
+    job = job_for(dataset, killed, training, model)
+    process = start(job, tmp_path / "job")
+    while not (killed / "checkpoints" / "latest.json").exists():
+        assert process.poll() is None, "the run ended before its first checkpoint"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = read_checkpoint(killed.as_uri()).epoch
+    assert done < 6, "killed too late to prove anything"
+    finish(dataclasses.replace(job, epochs_done=done), tmp_path / "job")
+    assert_same_weights(whole.as_uri(), killed.as_uri(), 1e-6)
+
+
+# Horovod's own thread complains when its Spark job is cancelled
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_rank_that_fails_says_why_on_the_driver(
+    spark: SparkSession, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = dataclasses.replace(MODEL, architecture="tests_failing_model:build")
+    (tmp_path / "tests_failing_model.py").write_text(
+        "import os\n"
+        "def build(config, vocabulary_size, num_labels):\n"
+        "    if os.environ.get('HOROVOD_RANK') == '1':\n"
+        "        raise ArithmeticError('rank one cannot count')\n"
+        "    from training.models import lstm\n"
+        "    return lstm(config, vocabulary_size, num_labels)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    training = dataclasses.replace(TRAINING, path=str(tmp_path / "run"), processes=2)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(TrainingFailed, match=r"rank 1 on .*: ArithmeticError: rank one cannot count\nTraceback"):
+        train(spark, dataset, model, training)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not (tmp_path / "run.lease").exists()
+
+
+def test_what_travels_to_executors_is_small(dataset: str, tmp_path: Path) -> None:
+    size = len(cloudpickle.dumps((train_worker, (job_for(dataset, tmp_path),))))
+    assert size < 2_000, f"{size} bytes: the worker drags something along; is it still a plain import?"
