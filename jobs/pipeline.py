@@ -15,6 +15,7 @@ from preprocessing import storage
 log = logging.getLogger(__name__)
 
 SAMPLES = 5
+MIN_TOKENS = 3  # "yes" tells little
 
 
 def plan(config: AppConfig) -> str:
@@ -28,7 +29,8 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     train.run(spark, config)
     metrics = evaluate.run(spark, config)
     scored = spark.read.parquet(f"{storage.absolute(config.evaluation.path)}/predictions")
-    for row in scored.orderBy(F.xxhash64("text"), "text").limit(SAMPLES).collect():
+    texts = scored.where(F.col("length") >= MIN_TOKENS).dropDuplicates(["text"])
+    for row in texts.orderBy(F.xxhash64("text"), "text").limit(SAMPLES).collect():
         right = "right" if row.intent == row.predicted else f"but it was {row.intent}"
         log.info("'%s' -> %s (%.0f %%), %s", row.text, row.predicted, 100 * row.probability, right)
     return metrics
