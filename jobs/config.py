@@ -50,17 +50,18 @@ def load_config(file: str | None, overrides: Iterable[str] = ()) -> AppConfig:
     content = _read(file) if file else {}
     for override in overrides:
         section, key, value = _parse_override(override)
-        content.setdefault(section, {})[key] = value
+        if isinstance(content.setdefault(section, {}), dict):  # _section refuses anything else
+            content[section][key] = value
     return AppConfig(**{name: _section(name, values) for name, values in content.items()})
 
 
 def _read(file: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(file).read_text())
+        return tomllib.loads(Path(file).read_text("utf-8"))
     except OSError as error:
         raise UserError(f"--config {file} cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"--config {file} is not TOML: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {file} is not TOML: {error}; correct the file") from None
 
 
 def _parse_override(override: str) -> tuple[str, str, Any]:
@@ -87,8 +88,10 @@ def _section(name: str, values: Any) -> Any:
     if not isinstance(values, dict):
         raise UserError(f"{name} = {values!r}: expected a section [{name}] with keys")
     kind: Any = SECTIONS[name]
-    if name == "spark":  # Spark's own names, dots and all
-        return SparkConfig({key: str(value) for key, value in _flat(values).items()})
+    if name == "spark":  # Spark's own names, dots and all, with or without the "spark." that all of them begin with
+        return SparkConfig(
+            {f"spark.{key.removeprefix('spark.')}": _text(value) for key, value in _flat(values).items()}
+        )
     types = typing.get_type_hints(kind)
     for key in values:
         if key not in types:
@@ -130,5 +133,5 @@ def _text(value: Any) -> str:
 
 
 def describe(config: AppConfig) -> dict[str, Any]:
-    """The resolved configuration, ready to be written as TOML."""
-    return dataclasses.asdict(config)
+    """The resolved configuration, ready to be written as TOML that `load_config` reads back."""
+    return {**dataclasses.asdict(config), "spark": dict(config.spark.conf)}

@@ -50,12 +50,17 @@ def _roles(corpus: CorpusConfig, records: DataFrame) -> list[Column]:
         named.pop("intent", None)  # plain text has utterances only
     for role, name in named.items():
         if name not in records.columns:
-            raise _missing(role, name, [column for column in records.columns if column != MALFORMED])
+            raise _missing(corpus, role, name, [column for column in records.columns if column != MALFORMED])
     malformed = [F.col(MALFORMED).alias("malformed")] if MALFORMED in records.columns else []
     return [F.col(f"`{name}`").alias(role) for role, name in named.items()] + malformed
 
 
-def _missing(role: str, name: str, found: Sequence[str]) -> UserError:
+def _missing(corpus: CorpusConfig, role: str, name: str, found: Sequence[str]) -> UserError:
+    if not found:
+        return UserError(
+            f"corpus.path {list(corpus.path)} holds no rows with columns: "
+            f"check the path and corpus.format = '{corpus.format}'"
+        )
     near = difflib.get_close_matches(name, found, 1) or difflib.get_close_matches(role, found, 1)
     hint = f"did you mean '{near[0]}'?" if near else f"set corpus.{role} to one of them"
     return UserError(f"corpus.{role} = '{name}': the corpus has no such column; it has {', '.join(found)}: {hint}")

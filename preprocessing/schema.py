@@ -1,6 +1,6 @@
 """The contracts: what every reader returns (TURN), and what training may rely on (EXAMPLE)."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
 
@@ -35,8 +35,11 @@ EXAMPLE = StructType([
 
 
 def conform(frame: DataFrame, contract: StructType) -> DataFrame:
-    """Exactly the contract's columns, in its order and types; absent ones are null."""
-    return frame.select(*[
-        (F.col(column.name) if column.name in frame.columns else F.lit(None)).cast(column.dataType).alias(column.name)
-        for column in contract
-    ])  # fmt: skip
+    """Exactly the contract's columns, in its order and types; absent ones, and values of another type, are null."""
+
+    def typed(column: StructField) -> Column:
+        if column.name not in frame.columns:
+            return F.lit(None).cast(column.dataType)
+        return F.expr(f"try_cast({column.name} as {column.dataType.simpleString()})")
+
+    return frame.select(*[typed(column).alias(column.name) for column in contract])

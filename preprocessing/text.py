@@ -22,6 +22,7 @@ Codes = npt.NDArray[np.int32]
 
 SPACE = 0x20
 DROP = -1
+REPLACEMENT = 0xFFFD  # what decoders put for bytes that are no UTF-8; how many of them, they do not agree upon
 LAST = 0x323AF  # end of the planes with assigned letters; what lies beyond (tags, private use) becomes a space
 PASSES = 4  # no canonical decomposition is longer than four characters
 SHIFT = 21  # bits of a code point
@@ -49,7 +50,7 @@ def fold_code(code: int) -> int:
     if code in APOSTROPHES:
         return ord("'")
     category = unicodedata.category(chr(code))
-    if category[0] in "CZ":
+    if category[0] in "CZ" or code == REPLACEMENT:
         return SPACE
     decomposition = unicodedata.decomposition(chr(code)).split()
     if len(decomposition) == 1:  # one character under two code points: the Angstrom sign, compatibility ideographs

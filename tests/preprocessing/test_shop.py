@@ -10,6 +10,8 @@ from pyspark.sql import SparkSession
 
 from preprocessing import shop
 
+pytestmark = pytest.mark.spark
+
 
 def _lines(spark: SparkSession, rows: int, seed: int, broken: float = 0.0, partitions: int = 2) -> list[str]:
     return [row.value for row in shop.shop_dialogs(spark, rows, seed, broken, partitions).collect()]

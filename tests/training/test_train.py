@@ -37,7 +37,7 @@ def two_processes(spark: SparkSession, dataset: str, tmp_path_factory: pytest.Te
 
 
 def job_for(dataset: str, run: Path, training: TrainingConfig = TRAINING, model: ModelConfig = MODEL) -> TrainJob:
-    return TrainJob(dataset, run.as_uri(), read_manifest(dataset).fingerprint, model, training, 0, 1)
+    return TrainJob(dataset, run.as_uri(), read_manifest(dataset).fingerprint, model, training, 0, 1, {})
 
 
 def start(job: TrainJob, file: Path) -> subprocess.Popen:
