@@ -13,6 +13,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from jobs.config import AppConfig, describe, load_config
+from jobs.result import leave_result
 from preprocessing.errors import UserError
 
 log = logging.getLogger("jobs")
@@ -53,8 +54,14 @@ def run_job(job: Job, plan: Plan, arguments: Sequence[str] | None = None) -> int
         with make_session(config) as spark:
             job(spark, config)
     except UserError as error:
-        sys.stderr.write(f"parley: {' '.join(str(error).split())}\n")
+        line = " ".join(str(error).split())
+        sys.stderr.write(f"parley: {line}\n")
+        leave_result(2, line)
         return 2
+    except Exception as error:
+        leave_result(1, f"{type(error).__name__}: {error}")
+        raise
+    leave_result(0, "")
     return 0
 
 

@@ -19,6 +19,7 @@ from jobs.metrics import BINS, frequent_confusions, summarise
 from jobs.report import render_report
 from preprocessing import storage
 from preprocessing.errors import UserError
+from preprocessing.hadoop import hadoop_configuration
 from preprocessing.manifest import read_manifest
 from preprocessing.schema import EXAMPLE
 from training.artifact import read_model_manifest
@@ -47,6 +48,7 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     """A trained model to its report."""
     if not config.evaluation.path:
         raise UserError("evaluation.path is empty: say where the report goes, with --set evaluation.path=URI")
+    storage.use_hadoop_configuration(hadoop_configuration(spark))
     report = storage.absolute(config.evaluation.path)
     dataset, model = storage.absolute(config.dataset.path), f"{storage.absolute(config.training.path)}/model"
     manifest, lineage = read_manifest(dataset), read_model_manifest(model)
@@ -84,8 +86,12 @@ def _in_scope(metrics: dict[str, Any]) -> str:
 def predictions(texts: DataFrame, model: str) -> DataFrame:
     """ROW columns with the model's `predicted` and `probability`."""
     checksum = storage.sha256(storage.read_bytes(f"{model}/manifest.json"))
-    threads = int(texts.sparkSession.sparkContext.getConf().get("spark.task.cpus", "1"))
-    return texts.mapInArrow(partial(add_predictions, uri=model, checksum=checksum, threads=threads), PREDICTED)
+    spark = texts.sparkSession
+    threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
+    predict = partial(
+        add_predictions, uri=model, checksum=checksum, threads=threads, hadoop=hadoop_configuration(spark)
+    )
+    return texts.mapInArrow(predict, PREDICTED)
 
 
 def measure(scored: DataFrame, out_of_scope: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from jobs.cli import run_job
 from jobs.config import AppConfig
 from preprocessing import storage
 from preprocessing.errors import UserError
+from preprocessing.hadoop import hadoop_configuration
 from preprocessing.shop import shop_dialogs
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def run(spark: SparkSession, config: AppConfig) -> str:
             f"corpus.path = {list(config.corpus.path)} with corpus.format = '{config.corpus.format}': "
             "generate writes json to one path; set both"
         )
+    storage.use_hadoop_configuration(hadoop_configuration(spark))
     target, generator = storage.absolute(config.corpus.path[0]), config.generator
     with storage.lease(target):
         temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"

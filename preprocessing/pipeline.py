@@ -14,6 +14,7 @@ from preprocessing import census as counting
 from preprocessing import encoding, storage, transforms
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
+from preprocessing.hadoop import hadoop_configuration
 from preprocessing.layout import buckets_for, describe_split, files_of, fingerprint
 from preprocessing.manifest import DatasetManifest, write_manifest
 from preprocessing.profile import write_profile
@@ -37,6 +38,7 @@ def build_dataset(spark: SparkSession, corpus: CorpusConfig, config: DatasetConf
     """Writes the dataset of a corpus to `config.path` and returns its manifest. Raises UserError."""
     if not config.path:
         raise UserError("dataset.path is empty: say where the dataset goes, with --set dataset.path=URI")
+    storage.use_hadoop_configuration(hadoop_configuration(spark))
     target = storage.absolute(config.path)
     began = time.monotonic()
     with storage.lease(target):
@@ -80,7 +82,8 @@ def _counted(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig, targ
     census = counting.take_census(turns)
     counting.report(census)
     if census.rejected_fraction > config.max_rejected_fraction:
-        _rejected(turns).write.mode("overwrite").parquet(f"{target}.rejected")
+        known = turns.transform(transforms.with_known_intents, census.labels)
+        _rejected(known).write.mode("overwrite").parquet(f"{target}.rejected")
     if has_own_splits(corpus):
         counting.refuse_unseen_intents(census)
     counting.refuse_unusable(census, corpus, config)

@@ -4,6 +4,7 @@ Spark reads and writes the same URIs through Hadoop's file systems.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,30 @@ def absolute(path: str) -> str:
     )  # not quoted: neither fsspec nor Hadoop unquotes
 
 
+_hadoop: dict[str, str] = {}  # this process' Hadoop settings, from the driver
+
+
+def use_hadoop_configuration(settings: Mapping[str, str]) -> None:
+    """Makes this process reach hdfs:// as the driver does, also where it has no Hadoop configuration of its own."""
+    _hadoop.clear()
+    _hadoop.update(settings)
+
+
 def open_store(uri: str) -> tuple[AbstractFileSystem, str]:
     """The file system that serves `uri`, and the path on it."""
-    filesystem, path = fsspec.core.url_to_fs(uri)
+    if uri.startswith(("hdfs://", "viewfs://")):
+        if uri.startswith("hdfs:///"):  # the default one
+            uri = _hadoop.get("fs.defaultFS", "hdfs://").rstrip("/") + uri.removeprefix("hdfs://")
+        filesystem, path = fsspec.core.url_to_fs(uri, **_hadoop)
+    else:
+        filesystem, path = fsspec.core.url_to_fs(uri)
     return filesystem, path
+
+
+def _renames(filesystem: AbstractFileSystem) -> bool:
+    """Whether a rename is one step: not on object stores, where it copies and a single PUT is whole already."""
+    protocols = (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
+    return bool({"file", "hdfs", "viewfs"} & set(protocols))
 
 
 def exists(uri: str) -> bool:
@@ -57,10 +78,13 @@ def read_text(uri: str) -> str:
 def write_bytes(uri: str, content: bytes) -> None:
     """Writes a file as a whole: readers see the old content or the new, never half of it."""
     filesystem, path = open_store(uri)
+    if not _renames(filesystem):
+        filesystem.pipe_file(path, content)
+        return
     temporary = f"{path}.tmp-{uuid.uuid4().hex[:8]}"
     filesystem.makedirs(filesystem._parent(path), exist_ok=True)
     filesystem.pipe_file(temporary, content)
-    filesystem.mv(temporary, path)
+    filesystem.mv(temporary, path, overwrite=True)
 
 
 def write_text(uri: str, content: str) -> None:
@@ -128,12 +152,13 @@ def replace_directory(source: str, target: str) -> None:
 def _recover(uri: str) -> None:
     """Undoes what a killed process left beside `uri`: a retired directory returns, temporary ones go."""
     filesystem, path = open_store(uri)
-    for retired in sorted(filesystem.glob(f"{path}.old-*")):
+    literal = glob.escape(path)
+    for retired in sorted(filesystem.glob(f"{literal}.old-*")):
         if filesystem.exists(path):
             filesystem.rm(retired, recursive=True)
         else:
             filesystem.mv(retired, path, recursive=True)
-    for temporary in filesystem.glob(f"{path}.tmp-*"):
+    for temporary in filesystem.glob(f"{literal}.tmp-*"):
         filesystem.rm(temporary, recursive=True)
 
 

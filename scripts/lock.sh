@@ -10,6 +10,6 @@ python3 -m venv "$tool"
 "$tool/bin/pip" install --quiet uv
 lock() { "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@"; }
 
-lock pyproject.toml --extra cpu --extra dev --no-emit-package horovod --output-file constraints.txt
+lock pyproject.toml --extra cpu --extra s3 --extra azure --extra dev --no-emit-package horovod --output-file constraints.txt
 # Horovod apart: it has no wheel, and pip would try to build it before TensorFlow is there.
 grep -o 'horovod==[0-9.]*' pyproject.toml | lock - --no-deps --output-file constraints-horovod.txt

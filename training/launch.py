@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 
 from preprocessing import storage
 from preprocessing.errors import UserError
+from preprocessing.hadoop import hadoop_configuration
 from preprocessing.manifest import DatasetManifest, read_manifest
 from preprocessing.versions import versions
 from training.checkpoint import latest_epoch
@@ -42,6 +43,8 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
     """
     if not training.path:
         raise UserError("training.path is empty: say where the run goes, with --set training.path=URI")
+    hadoop = hadoop_configuration(spark)
+    storage.use_hadoop_configuration(hadoop)
     dataset, run = storage.absolute(dataset), storage.absolute(training.path)
     manifest = read_manifest(dataset)
     check_model(model)
@@ -54,7 +57,7 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
             return dict(json.loads(storage.read_text(f"{run}/manifest.json")))
         storage.write_text(f"{run}/config.toml", tomli_w.dumps(settings))
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
-        job = TrainJob(dataset, run, manifest.fingerprint, model, training, latest_epoch(run), threads)
+        job = TrainJob(dataset, run, manifest.fingerprint, model, training, latest_epoch(run), threads, hadoop)
         began = time.monotonic()
         best = _run(spark.sparkContext, job, manifest)
         facts = {

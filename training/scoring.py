@@ -1,10 +1,11 @@
 """What Spark's Python workers do to score a batch of rows: Arrow in, Arrow out, no Spark."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from preprocessing import storage
 from training.artifact import Prediction, load_model
 
 BATCH = 1024  # texts given to the model at once
@@ -36,10 +37,11 @@ def predict_by_length(predict: Callable[[Sequence[str]], list[Prediction]], text
 
 
 def add_predictions(
-    batches: Iterable[pa.RecordBatch], uri: str, checksum: str, threads: int
+    batches: Iterable[pa.RecordBatch], uri: str, checksum: str, threads: int, hadoop: Mapping[str, str]
 ) -> Iterator[pa.RecordBatch]:
     """Each batch with `predicted` and `probability` of its `text` as further columns."""
     _limit_threads(threads)
+    storage.use_hadoop_configuration(hadoop)
     predict = _loaded(uri, checksum)
     for batch in batches:
         texts = [text or "" for text in batch.column("text").to_pylist()]

@@ -7,6 +7,7 @@ import socket
 import tempfile
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +36,12 @@ class TrainJob:
     training: TrainingConfig
     epochs_done: int  # by the checkpoint to go on from; 0 to begin
     threads: int  # for TensorFlow's operations, in each process
+    hadoop: Mapping[str, str]  # the driver's settings for hdfs://
 
 
 def train_worker(job: TrainJob) -> dict[str, float] | None:
     """Trains one rank of `job`; rank 0 returns the last line of the history, the others None."""
+    storage.use_hadoop_configuration(job.hadoop)
     try:
         return _train(job)
     except BaseException as error:
