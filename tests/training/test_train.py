@@ -43,7 +43,11 @@ def job_for(dataset: str, run: Path, training: TrainingConfig = TRAINING, model:
 def start(job: TrainJob, file: Path) -> subprocess.Popen:
     """The one rank of `job` in a process of its own: TensorFlow's threads are set once a process."""
     file.write_bytes(cloudpickle.dumps(job))
-    program = "import pickle, sys\nfrom training.worker import train_worker\ntrain_worker(pickle.load(open(sys.argv[1], 'rb')))"
+    program = (
+        "import pickle, sys\n"
+        "from training.worker import train_worker\n"
+        "train_worker(pickle.load(open(sys.argv[1], 'rb')))\n"
+    )
     return subprocess.Popen([sys.executable, "-c", program, str(file)], stderr=subprocess.DEVNULL)
 
 
