@@ -3,7 +3,8 @@
 import difflib
 from collections.abc import Callable, Sequence
 
-from pyspark.errors import AnalysisException
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
@@ -29,9 +30,20 @@ def read_turns(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
             return conform(corpora.PUBLISHED[corpus.format](spark, _paths(corpus)), TURN)
         records = READERS[corpus.format](spark, corpus)
         return conform(records.select(*_roles(corpus, records)), TURN)
-    except AnalysisException as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"corpus.path {list(corpus.path)} cannot be read as {corpus.format}: {reason}") from None
+    except (PySparkException, Py4JJavaError) as error:  # what Spark finds out when it looks for the columns
+        raise UserError(
+            f"corpus.path {list(corpus.path)} cannot be read as {corpus.format}: {_reason(error)}"
+        ) from None
+
+
+def _reason(error: PySparkException | Py4JJavaError) -> str:
+    """The first line of what went wrong, from the innermost cause."""
+    if isinstance(error, PySparkException):
+        return str(error).strip().splitlines()[0]
+    cause = error.java_exception
+    while cause.getCause() is not None:
+        cause = cause.getCause()
+    return str(cause.toString().splitlines()[0])
 
 
 def has_own_splits(corpus: CorpusConfig) -> bool:

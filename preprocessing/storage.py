@@ -163,10 +163,9 @@ def _recover(uri: str) -> None:
 
 
 def _holder_is_alive(held: dict[str, Any]) -> bool:
-    """Whether the process that wrote a lease still runs: by its pid on this machine, by the renewal on any other."""
-    if held["host"] == socket.gethostname():
-        return os.path.exists(f"/proc/{held['pid']}")
-    return bool(time.time() - held["renewed"] < LEASE_SECONDS)
+    """Whether the process that wrote a lease still runs: it renews it; on this machine its pid tells at once."""
+    fresh = bool(time.time() - held["renewed"] < LEASE_SECONDS)
+    return fresh and (held["host"] != socket.gethostname() or os.path.exists(f"/proc/{held['pid']}"))
 
 
 @contextlib.contextmanager
@@ -188,7 +187,8 @@ def lease(uri: str) -> Iterator[None]:
 
     def renew() -> None:
         while not done.wait(RENEWAL_SECONDS):
-            write_json(file, {**own, "renewed": time.time()})
+            with contextlib.suppress(OSError):  # a store that hiccups: the next renewal will tell
+                write_json(file, {**own, "renewed": time.time()})
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()

@@ -50,7 +50,7 @@ def with_split(
 
 def with_reason(turns: DataFrame) -> DataFrame:
     """Why a turn is no example: CONTEXT, a reason to reject it, or null for an example. Needs `num_tokens`."""
-    silent = F.col("speaker").isNotNull() & ~F.lower("speaker").isin(*USER_SPEAKERS)
+    silent = F.col("speaker").isNotNull() & ~F.lower(F.trim("speaker")).isin(*USER_SPEAKERS)
     return turns.withColumn(
         "reason",
         F.when(F.col("malformed").isNotNull(), "malformed record")

@@ -181,3 +181,10 @@ def test_a_path_that_is_not_there_is_named(spark: SparkSession, tmp_path: Path, 
 
 def test_no_path_at_all_is_named(spark: SparkSession) -> None:
     assert refusal(spark).startswith("corpus.path is empty: ")
+
+
+def test_a_file_of_another_format_is_said_in_a_line(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "corpus.parquet").write_text("this is no Parquet file")
+    with pytest.raises(UserError, match=r"corpus.parquet'\] cannot be read as parquet: .*not a Parquet file") as caught:
+        read_turns(spark, CorpusConfig(path=(str(tmp_path / "corpus.parquet"),), format="parquet"))
+    assert "\n" not in str(caught.value)
