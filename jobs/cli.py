@@ -78,7 +78,6 @@ def configure_logging() -> None:
 def make_session(config: AppConfig) -> SparkSession:
     """The SparkSession: spark-submit's settings first, then section `spark`, then our defaults."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # inherited by Spark's Python workers in local mode
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if submitted:
         SparkContext._ensure_initialized()  # only then does SparkConf see what was submitted

@@ -11,6 +11,7 @@ import numpy as np
 
 from preprocessing import storage
 from preprocessing.errors import UserError
+from training.quiet import import_tensorflow
 
 VERSION = 1
 
@@ -42,6 +43,7 @@ def load_model(uri: str) -> Callable[[Sequence[str]], list[Prediction]]:
 
     Raises UserError where there is no model, or where a file is not the one that was written.
     """
+    import_tensorflow()
     import tensorflow as tf
 
     manifest = read_model_manifest(uri)

@@ -24,6 +24,7 @@ from preprocessing.versions import versions
 from training.checkpoint import latest_epoch
 from training.config import ModelConfig, TrainingConfig
 from training.progress import Display
+from training.quiet import silent_stderr
 from training.worker import TrainJob, train_worker
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ def _check_same_settings(run: str, settings: dict[str, dict[str, Any]]) -> None:
 def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest) -> dict[str, float]:
     """One `horovod.spark.run`; raises TrainingFailed with the first rank's own words."""
     import horovod.spark
+    from horovod.common.util import gloo_built
 
     training = job.training
     log.info(
@@ -146,10 +148,12 @@ def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest) -> dic
     environment = {
         "HOROVOD_GLOO_TIMEOUT_SECONDS": str(GLOO_SECONDS),
         "OMP_NUM_THREADS": str(job.threads),
-        "TF_CPP_MIN_LOG_LEVEL": "2",
     }
     if (context.master or "").startswith("local"):  # what the driver can import, its workers can
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    with silent_stderr():  # Horovod's own first question imports TensorFlow, in a process that it starts for that
+        # asked in the same words, it then answers from its cache
+        assert gloo_built(verbose=False), "this Horovod was built without Gloo: build it with scripts/build_horovod.sh"
     try:
         with _own_signal_handlers(), Display(job.run):
             results = horovod.spark.run(

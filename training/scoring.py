@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from preprocessing import storage
 from training.artifact import Prediction, load_model
+from training.quiet import import_tensorflow
 
 BATCH = 1024  # texts given to the model at once
 
@@ -14,6 +15,7 @@ BATCH = 1024  # texts given to the model at once
 @functools.cache
 def _limit_threads(threads: int) -> None:
     """Once a process, before TensorFlow starts its threads: each task has as many as Spark gave it cores."""
+    import_tensorflow()
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)

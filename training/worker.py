@@ -18,6 +18,7 @@ from preprocessing.versions import versions
 from preprocessing.vocabulary import read_lines
 from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint, write_history
 from training.config import ModelConfig, TrainingConfig
+from training.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -63,6 +64,7 @@ def _take_device() -> None:
 
 def _train(job: TrainJob) -> dict[str, float] | None:
     _take_device()
+    import_tensorflow()
     import horovod.tensorflow as hvd
     import tensorflow as tf
 
