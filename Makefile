@@ -1,6 +1,6 @@
 # Parley: everything a developer types. CORPUS and DATA belong to `make demo`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check lock clean
+.PHONY: help setup demo test test-fast test-cluster check lock clean
 
 CORPUS ?= shop
 DATA ?=
@@ -16,10 +16,13 @@ demo: setup  ## the whole way on a corpus: CORPUS=shop|clinc150|3i4k|sgd, DATA=d
 	@scripts/demo.sh "$(CORPUS)" "$(DATA)"
 
 test: setup  ## all tests that need no cluster
-	$(PYTEST) tests
+	$(PYTEST) tests -m "not cluster"
+
+test-cluster: setup  ## the tests against a real Hadoop, which they start and stop
+	$(PYTEST) tests/cluster
 
 test-fast: setup  ## only the tests without JVM and TensorFlow
-	$(PYTEST) tests -m "not spark and not tensorflow and not horovod"
+	$(PYTEST) tests -m "not spark and not tensorflow and not horovod and not cluster"
 
 check: setup  ## style, types, import contracts, and a dry run of every configuration
 	.venv/bin/ruff check .

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -44,12 +45,22 @@ def use_hadoop_configuration(settings: Mapping[str, str]) -> None:
 def open_store(uri: str) -> tuple[AbstractFileSystem, str]:
     """The file system that serves `uri`, and the path on it."""
     if uri.startswith(("hdfs://", "viewfs://")):
-        if uri.startswith("hdfs:///"):  # the default one
-            uri = _hadoop.get("fs.defaultFS", "hdfs://").rstrip("/") + uri.removeprefix("hdfs://")
+        if uri.startswith("hdfs:///") and _hadoop.get("fs.defaultFS", "").startswith("hdfs://"):
+            uri = _hadoop["fs.defaultFS"].rstrip("/") + uri.removeprefix("hdfs://")
         filesystem, path = fsspec.core.url_to_fs(uri, **_hadoop)
     else:
         filesystem, path = fsspec.core.url_to_fs(uri)
     return filesystem, path
+
+
+def _forget_hdfs_clients() -> None:
+    """Before a fork: fsspec clears its cache in the child, where a client would wait for threads that are not there."""
+    if hdfs := sys.modules.get("hdfs_native.fsspec"):
+        for kind in (hdfs.HdfsFileSystem, hdfs.ViewfsFileSystem):
+            kind.clear_instance_cache()
+
+
+os.register_at_fork(before=_forget_hdfs_clients)
 
 
 def _renames(filesystem: AbstractFileSystem) -> bool:

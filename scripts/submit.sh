@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Runs a job on YARN: submit.sh JOB --config FILE [--set section.key=value ...] [--dry-run]
+#
+# JOB is generate, preprocess, train or evaluate; Spark's settings for it are in conf/spark/JOB.conf.
+# PARLEY_DEPLOY_MODE  client (the default: the driver runs here) or cluster
+# PARLEY_ENVIRONMENT  URI of the archive that scripts/pack_environment.sh made; without it PYSPARK_PYTHON names an
+#                     interpreter that has Parley on every node (the default: this checkout's .venv)
+# SPARK_OPTIONS       further words for spark-submit, for example "--queue nightly --principal me --keytab me.keytab"
+# The exit code is the job's: 0 done, 2 the caller's mistake, 1 a failure; in cluster mode too.
+set -euo pipefail
+
+die() { printf 'submit: %s\n' "$*" >&2; exit 2; }
+
+home=$(cd "$(dirname "$0")/.." && pwd)
+job=${1:-}
+settings="$home/conf/spark/$job.conf"
+[ -n "$job" ] && [ -f "$settings" ] || die "unknown job '$job': there are $(cd "$home/conf/spark" && echo ./*.conf | sed 's|\./||g; s|\.conf||g')"
+shift
+[ -n "${HADOOP_CONF_DIR:-}" ] || die 'HADOOP_CONF_DIR is not set: point it to the cluster, or run eval "$(scripts/cluster.sh start)"'
+
+python=${PYSPARK_PYTHON:-$home/.venv/bin/python}
+mode=${PARLEY_DEPLOY_MODE:-client}
+spark=$("$home/.venv/bin/python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))' 2>/dev/null || true)
+if [ -n "${SPARK_HOME:-}" ]; then submit=$SPARK_HOME/bin/spark-submit; else submit=$(command -v spark-submit || true); fi
+if [ -z "$submit" ] && [ -n "$spark" ]; then export SPARK_HOME=$spark; submit=$spark/bin/spark-submit; fi
+[ -x "$submit" ] || die "no spark-submit: run make setup, or set SPARK_HOME"
+
+options=(--master yarn --deploy-mode "$mode" --name "parley $job")
+while read -r key value; do
+    case $key in ''|'#'*) ;; *) options+=(--conf "$key=$value") ;; esac
+done < "$settings"
+if [ -n "${PARLEY_ENVIRONMENT:-}" ]; then
+    options+=(--archives "$PARLEY_ENVIRONMENT#environment" --conf spark.pyspark.python=./environment/bin/python)
+    [ "$mode" = cluster ] || options+=(--conf "spark.pyspark.driver.python=$python")
+else
+    options+=(--conf "spark.pyspark.python=$python")
+fi
+# Spark's jars: every node of a laptop cluster has ours; a real one says in its spark-defaults.conf where they are.
+if [ "${SPARK_HOME:-}" = "$spark" ]; then options+=(--conf "spark.yarn.jars=local:$spark/jars/*"); fi
+
+arguments=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --config)
+            [ -f "${2:-}" ] || die "--config ${2:-}: no such file"
+            if [ "$mode" = cluster ]; then options+=(--files "$2"); set -- "$1" "$(basename "$2")" "${@:3}"; fi
+            arguments+=("$1" "$2"); shift 2 ;;
+        *) arguments+=("$1"); shift ;;
+    esac
+done
+
+# shellcheck disable=SC2206  # words, on purpose
+options+=(${SPARK_OPTIONS:-})
+[ "$mode" = cluster ] || exec "$submit" "${options[@]}" "$home/jobs/$job.py" "${arguments[@]}"
+
+# In cluster mode spark-submit says 1 for every failure: the job leaves its exit code and its line on storage.
+result="hdfs:///tmp/parley-$(id -un)-$(date +%s)-$$.json"
+options+=(--conf "spark.yarn.appMasterEnv.PARLEY_RESULT=$result")
+"$submit" "${options[@]}" "$home/jobs/$job.py" "${arguments[@]}" || true
+exec "$python" -m jobs.result "$result"

@@ -1,0 +1,58 @@
+"""Storage on a real HDFS: whole writes, leases, directories swapped."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+
+def run(hadoop: dict[str, str], program: str) -> None:
+    """Runs a program in a process of its own: the client reads its configuration once."""
+    lines = ["from preprocessing import storage", "base = 'hdfs:///tmp/storage'", *program.strip().splitlines()]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], env=hadoop, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_file_is_replaced_as_a_whole(hadoop: dict[str, str]) -> None:
+    run(hadoop, """
+storage.write_text(f"{base}/a/file", "one")
+storage.write_text(f"{base}/a/file", "두번째")
+assert storage.read_text(f"{base}/a/file") == "두번째"
+assert storage.files_below(f"{base}/a") == ["file"], storage.files_below(f"{base}/a")
+""")  # fmt: skip
+
+
+def test_a_directory_is_swapped_and_its_lease_kept(hadoop: dict[str, str]) -> None:
+    run(hadoop, """
+storage.write_text(f"{base}/b/old", "old")
+storage.write_text(f"{base}/next/new", "new")
+with storage.lease(f"{base}/b"):
+    try:
+        with storage.lease(f"{base}/b"):
+            raise SystemExit("two leases on one directory")
+    except ValueError as error:
+        assert "is being written by process" in str(error)
+    storage.replace_directory(f"{base}/next", f"{base}/b")
+assert storage.files_below(f"{base}/b") == ["new"]
+assert not storage.exists(f"{base}/b.lease") and not storage.exists(f"{base}/next")
+""")  # fmt: skip
+
+
+def test_directories_travel_both_ways(hadoop: dict[str, str]) -> None:
+    run(hadoop, """
+import pathlib, tempfile
+here = pathlib.Path(tempfile.mkdtemp())
+(here / "sub").mkdir()
+(here / "sub" / "data").write_bytes(bytes(3_000_000))
+(here / "manifest.json").write_text("{}")
+storage.upload(here, f"{base}/c")
+storage.download(f"{base}/c", here / "back")
+assert (here / "back" / "sub" / "data").read_bytes() == bytes(3_000_000)
+assert storage.files_below(f"{base}/c") == ["manifest.json", "sub/data"]
+storage.remove(f"{base}/c")
+assert not storage.exists(f"{base}/c")
+""")  # fmt: skip

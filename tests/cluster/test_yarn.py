@@ -1,0 +1,57 @@
+"""The jobs on YARN, everything on HDFS, in both deploy modes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "generator.rows=3000", "dataset.files_per_split=2", "model.units=16", "model.embedding_size=16",
+    "training.epochs=1", "training.batch_size=64",
+]  # fmt: skip
+
+
+def submit(hadoop: dict[str, str], mode: str, job: str, *settings: str) -> subprocess.CompletedProcess[str]:
+    words = [word for setting in [*SMALL, *settings] for word in ("--set", setting)]
+    return subprocess.run(
+        [ROOT / "scripts" / "submit.sh", job, "--config", str(ROOT / "conf" / "yarn.toml"), *words],
+        env={**hadoop, "PARLEY_DEPLOY_MODE": mode}, capture_output=True, text=True, check=False, cwd="/",
+    )  # fmt: skip
+
+
+def read(hadoop: dict[str, str], uri: str) -> str:
+    """A file of HDFS, through hdfs-native in a process that has only the client's configuration."""
+    program = "import sys; from preprocessing import storage; sys.stdout.write(storage.read_text(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", program, uri], env=hadoop, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_the_whole_way_runs_on_yarn(hadoop: dict[str, str]) -> None:
+    for job, mode in [("generate", "cluster"), ("preprocess", "client"), ("train", "client"), ("evaluate", "cluster")]:
+        done = submit(hadoop, mode, job)
+        assert done.returncode == 0, f"{job} in {mode} mode: {done.stderr[-3000:]}"
+    metrics = json.loads(read(hadoop, "hdfs:///parley/shop/report/metrics.json"))
+    manifest = json.loads(read(hadoop, "hdfs:///parley/shop/dataset/manifest.json"))
+    assert metrics["examples"] == sum(sum(file["rows_per_bucket"]) for file in manifest["splits"]["test"])
+    assert json.loads(read(hadoop, "hdfs:///parley/shop/run/model/manifest.json"))["kind"] == "model"
+
+    again = submit(hadoop, "cluster", "train", "training.path=hdfs:///parley/shop/run-in-cluster-mode")
+    assert again.returncode == 0, again.stderr[-3000:]
+
+
+@pytest.mark.parametrize("mode", ["client", "cluster"])
+def test_the_exit_code_of_the_command_is_the_jobs(hadoop: dict[str, str], mode: str) -> None:
+    done = submit(hadoop, mode, "train", "dataset.path=hdfs:///nowhere")
+    assert done.returncode == 2
+    assert "parley: no dataset at hdfs:///nowhere (it has no manifest.json): run preprocess" in done.stderr
+
+
+def test_a_mistyped_key_is_said_before_a_session_starts(hadoop: dict[str, str]) -> None:
+    done = submit(hadoop, "cluster", "train", "training.epoch=3")
+    assert done.returncode == 2
+    assert "parley: unknown key training.epoch: did you mean 'epochs'?" in done.stderr
