@@ -33,7 +33,9 @@ echo '#include "xla/hlo/builder/xla_builder.h"' > "$work/shim/tensorflow/compile
 export HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1
 export HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1
 export CPLUS_INCLUDE_PATH="$headers/external/highwayhash:$headers/external/farmhash_archive/src:$work/shim:$headers"
-export MAKEFLAGS="-j$(nproc)" PATH="$(dirname "$python"):$PATH"
+MAKEFLAGS="-j$(nproc)"
+PATH="$(dirname "$python"):$PATH"
+export MAKEFLAGS PATH
 
 echo "horovod: building $release against TensorFlow (once; log in $log)" >&2
 "$python" -m pip wheel -v --disable-pip-version-check --no-build-isolation --no-deps --require-hashes \

@@ -49,6 +49,9 @@ while [ $# -gt 0 ]; do
     esac
 done
 
+if [ "$mode" = client ]; then  # in cluster mode the driver's log is the container's
+    options+=(--driver-java-options "-Dlog4j2.configurationFile=file:$home/conf/log4j2.properties")
+fi
 # shellcheck disable=SC2206  # words, on purpose
 options+=(${SPARK_OPTIONS:-})
 [ "$mode" = cluster ] || exec "$submit" "${options[@]}" "$home/jobs/$job.py" "${arguments[@]}"
