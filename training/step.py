@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from preprocessing.vocabulary import UNKNOWN
+
 Tensors = list[tf.Tensor]
 # Adds tensors up over all ranks; the identity in a single process.
 AllReduce = Callable[[Tensors], Tensors]
@@ -33,12 +35,19 @@ def add_sums(one: Sums, other: Sums) -> Sums:
     return Sums(*(a + b for a, b in zip(one, other, strict=True)))
 
 
-def example_sums(labels: tf.Tensor, probabilities: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Summed cross-entropy (differentiable), and [loss, correct, examples], of labels [B] and probabilities [B, L]."""
+def example_sums(labels: tf.Tensor, weights: tf.Tensor, probabilities: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Summed loss (differentiable), and [loss, correct, examples], of labels, weights [B] and probabilities [B, L]."""
     losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
     correct = tf.cast(tf.equal(tf.argmax(probabilities, -1, tf.int32), labels), tf.float32)
-    loss = tf.reduce_sum(losses)
-    return loss, tf.stack([loss, tf.reduce_sum(correct), tf.cast(tf.shape(labels)[0], tf.float32)])
+    loss = tf.reduce_sum(losses * weights)
+    return loss, tf.stack([loss, tf.reduce_sum(correct * weights), tf.reduce_sum(weights)])
+
+
+def with_weights(ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ids, labels and weights [B] of 1; where B = 0, one example of weight 0, as no layer takes an empty batch."""
+    if len(labels):
+        return ids, labels, np.ones(len(labels), np.float32)
+    return np.full((1, ids.shape[1]), UNKNOWN, np.int32), np.zeros(1, np.int32), np.zeros(1, np.float32)
 
 
 def allreduce_fused(tensors: Tensors) -> Tensors:
@@ -62,23 +71,24 @@ def make_train_step(
     optimizer.build(variables)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def step(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss, sums = example_sums(labels, model(ids, training=True))
-        # dense, also those of the embedding: Keras' optimizers make them dense anyway
+            loss, sums = example_sums(labels, weights, model(ids, training=True))
+        # Dense, those of the embedding too: Keras' Adam would square the gradients of a word that comes twice one by
+        # one, and what it computes would depend on how the batch is cut into ranks.
         gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, [v.value for v in variables])]
         *gradients, sums = allreduce([*gradients, sums])
         optimizer.apply([gradient / sums[2] for gradient in gradients], variables)
         return sums
 
-    return step
+    return lambda ids, labels: step(*with_weights(ids, labels))
 
 
 def make_evaluation_step(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
     """A function (ids [B, T], labels [B]) -> [loss, correct, examples] of these examples alone."""
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def step(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return example_sums(labels, model(ids, training=False))[1]
+    def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        return example_sums(labels, weights, model(ids, training=False))[1]
 
-    return step
+    return lambda ids, labels: step(*with_weights(ids, labels))

@@ -20,12 +20,13 @@ from training.artifact import load_model
 from training.checkpoint import read_checkpoint, read_history
 from training.config import ModelConfig, TrainingConfig
 from training.launch import TrainingFailed, train
+from training.schedule import RankSchedule, epoch_steps
 from training.worker import TrainJob, train_worker
 
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
 
 MODEL = ModelConfig(embedding_size=8, units=8, dropout=0.0)
-TRAINING = TrainingConfig(epochs=3, batch_size=32, learning_rate=0.01, warmup_epochs=1, decay="cosine")
+TRAINING = TrainingConfig(epochs=3, batch_size=7, learning_rate=0.01, warmup_epochs=1, decay="cosine")
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,14 @@ def test_two_processes_and_one_give_the_same_weights(two_processes: str, dataset
             assert one[name] == pytest.approx(two[name], abs=1e-5), name
 
 
+def test_some_steps_leave_a_rank_without_examples(dataset: str) -> None:
+    """So that the runs above prove that it may be so."""
+    files = read_manifest(dataset).splits["train"]
+    schedules = [RankSchedule(files, rank, 2, TRAINING.seed) for rank in (0, 1)]
+    steps = epoch_steps(files, TRAINING.batch_size, TRAINING.seed, 0)
+    assert any(len(one.rows_of(step, one.epoch_rows(0))) == 0 for one in schedules for step in steps)
+
+
 def test_a_run_leaves_what_the_design_says(two_processes: str) -> None:
     files = storage.files_below(two_processes)
     assert {name.split("/")[0] for name in files} == {
@@ -100,7 +109,7 @@ def test_the_model_takes_raw_text_from_tensorflow_alone(two_processes: str) -> N
         "assert not {'jobs', 'training', 'preprocessing'} & set(sys.modules), sys.modules\n"
         "print(json.dumps([row[0].decode() for row in answer['intents'].numpy()]))\n"
     )
-    texts = ["HELLO", "refund the Red Dress!!", "배송 언제 와요", "", "x" * 10_000]
+    texts = ["HELLO", "Please REFUND the Red\tDress", "배송 언제 와요", "", "x" * 10_000]
     done = subprocess.run(
         [sys.executable, "-c", program, *texts], capture_output=True, text=True, check=True, cwd="/", env={**os.environ}
     )

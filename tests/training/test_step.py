@@ -1,0 +1,76 @@
+"""The training step in one process, against Keras' own."""
+
+import numpy as np
+import pytest
+
+from training.config import ModelConfig
+
+pytestmark = pytest.mark.tensorflow
+
+IDS = np.array([[2, 3, 0], [4, 2, 3], [5, 0, 0]], np.int32)
+LABELS = np.array([0, 1, 1], np.int32)
+
+
+def fresh_model():
+    import keras
+
+    from training.models import build_model
+
+    keras.utils.set_random_seed(3)
+    return build_model(ModelConfig(embedding_size=4, units=4, dropout=0.0), vocabulary_size=8, num_labels=2)
+
+
+@pytest.mark.parametrize(
+    "optimizer, ids",
+    [("SGD", IDS), ("Adam", np.array([[2, 3, 0], [4, 0, 0], [5, 6, 7]], np.int32))],
+    ids=["SGD, words repeated", "Adam, each word once"],  # Keras' Adam squares the gradients of repeated words singly
+)
+def test_steps_are_those_of_keras_fit(optimizer: str, ids: np.ndarray) -> None:
+    import keras
+
+    from training.step import make_train_step
+
+    ours, theirs = fresh_model(), fresh_model()
+    mine, keras_own = (getattr(keras.optimizers, optimizer)(0.01) for _ in range(2))
+    step = make_train_step(ours, mine, lambda tensors: tensors)
+    theirs.compile(keras_own, "sparse_categorical_crossentropy")
+    for _ in range(3):
+        sums = step(ids, LABELS).numpy()
+        theirs.reset_metrics()
+        loss = theirs.train_on_batch(ids, LABELS)
+    assert sums[2] == 3
+    assert sums[0] / 3 == pytest.approx(float(loss), abs=1e-5)
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_rank_without_examples_changes_nothing_but_takes_part() -> None:
+    """Its gradients are zero: with those of the others, handed in by the allreduce, the step is the whole batch's."""
+    import keras
+
+    from training.step import make_train_step
+
+    alone, empty, sent = fresh_model(), fresh_model(), []
+
+    def remember(tensors: list) -> list:
+        sent.append(len(tensors))
+        return tensors
+
+    def add_three_examples(tensors: list) -> list:
+        *gradients, sums = tensors
+        return [*gradients, sums + np.array([0, 0, 3], np.float32)]
+
+    make_train_step(alone, keras.optimizers.SGD(0.1), remember)(IDS, LABELS)
+    before = empty.get_weights()
+    step = make_train_step(empty, keras.optimizers.SGD(0.1), add_three_examples)
+    sums = step(np.empty((0, 3), np.int32), np.empty(0, np.int32)).numpy()
+    assert sums.tolist() == [0.0, 0.0, 3.0]
+    assert sent == [len(alone.trainable_variables) + 1]
+    for one, other in zip(before, empty.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_padding_changes_nothing() -> None:
+    model = fresh_model()
+    short, padded = model(np.array([[2, 3]])), model(np.array([[2, 3, 0, 0]]))
+    np.testing.assert_allclose(short, padded, rtol=1e-5)
