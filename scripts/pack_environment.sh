@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packs .venv, its interpreter and Parley's own wheel into one relocatable archive and puts it on the cluster, once:
 #   export PARLEY_ENVIRONMENT=$(scripts/pack_environment.sh hdfs:///user/me/environments)
-# The archive's name holds a checksum of what went in; one that is there already is not made again.
+# Its directory's name holds a checksum of what went in; one that is there already is not made again.
 #
 # The interpreter travels, as nodes rarely have the same Python at the same path: CPython finds its library beside its
 # executable, so a copy of both works anywhere with the same C library. Spark's jars and what only developers need stay.
@@ -16,10 +16,10 @@ python=.venv/bin/python
 
 sum=$(git ls-files -s -- jobs preprocessing training pyproject.toml constraints.txt scripts/pack_environment.sh |
     cat - <("$python" -VV) <(git diff HEAD -- jobs preprocessing training) | sha256sum | cut -c1-12)
-archive="parley-environment-$sum.tar.gz"
-uri="${target%/}/$archive"
-storage() { "$python" -c "import sys; from preprocessing import storage; sys.exit(not storage.$1)" "${@:2}"; }
-if storage 'exists(sys.argv[1])' "$uri"; then say "$uri is there already"; echo "$uri"; exit 0; fi
+directory="${target%/}/parley-environment-$sum"
+uri="$directory/environment.tar.gz"
+storage() { "$python" -c "import pathlib, sys; from preprocessing import storage; $1" "${@:2}"; }
+if storage 'sys.exit(not storage.exists(sys.argv[1]))' "$uri"; then say "$uri is there already"; echo "$uri"; exit 0; fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -63,8 +63,9 @@ assert sys.prefix == sys.argv[1], sys.prefix' "$env" 2>"$work/said" || { tail -n
 find "$env" -name __pycache__ -prune -exec rm -rf {} +
 
 say "compressing $(du -sh "$env" | cut -f1)"
-tar -C "$env" -cf - . | $(command -v pigz || echo gzip) -1 > "$work/$archive"
-say "copying $(du -h "$work/$archive" | cut -f1) to $uri"
-mkdir "$work/up" && mv "$work/$archive" "$work/up/"
-storage 'upload(__import__("pathlib").Path(sys.argv[1]), sys.argv[2]) or True' "$work/up" "${target%/}"
+mkdir "$work/packed"
+tar -C "$env" -cf - . | $(command -v pigz || echo gzip) -1 > "$work/packed/environment.tar.gz"
+say "copying $(du -sh "$work/packed" | cut -f1) to $uri"
+storage 'storage.upload(pathlib.Path(sys.argv[1]), sys.argv[2] + ".tmp"); storage.replace_directory(sys.argv[2] + ".tmp", sys.argv[2])' \
+    "$work/packed" "$directory"
 echo "$uri"

@@ -57,3 +57,22 @@ def test_a_mistyped_key_is_said_before_a_session_starts(hadoop: dict[str, str]) 
     done = submit(hadoop, "cluster", "train", "training.epoch=3")
     assert done.returncode == 2
     assert "parley: unknown key training.epoch: did you mean 'epochs'?" in done.stderr
+
+
+def test_the_packed_environment_serves_driver_and_ranks(hadoop: dict[str, str], tmp_path: Path) -> None:
+    """The model of the user's own that is asked for tells which interpreter runs it, and fails."""
+    pack = [ROOT / "scripts" / "pack_environment.sh", "hdfs:///tmp/environments"]
+    packed = subprocess.run(pack, env=hadoop, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    again = subprocess.run(pack, env=hadoop, capture_output=True, text=True, check=True)
+    assert again.stdout.strip() == packed and "is there already" in again.stderr
+
+    (tmp_path / "probe.py").write_text(
+        "import os, sys\n"
+        "def build(config, vocabulary_size, num_labels):\n"
+        "    raise RuntimeError(f'rank of {sys.executable} in {sys.prefix}')\n"
+    )
+    environment = {**hadoop, "PARLEY_ENVIRONMENT": packed, "SPARK_OPTIONS": f"--py-files {tmp_path}/probe.py"}
+    done = submit(environment, "cluster", "train", "model.architecture=probe:build", "training.path=hdfs:///tmp/probe")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()[-20:]
+    assert any("TrainingFailed: rank" in line and "/environment/bin/python in /" in line for line in said), said
