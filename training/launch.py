@@ -51,7 +51,7 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
     check_model(model)
     check_processes(spark.sparkContext, manifest, training.processes)
     with storage.lease(run):
-        settings = _settings(dataset, manifest, model, training)
+        settings = _settings(manifest, model, training)
         _check_same_settings(run, settings)
         if storage.exists(f"{run}/manifest.json"):
             log.info("%s is already trained with these settings; nothing to do", run)
@@ -83,7 +83,7 @@ def check_model(model: ModelConfig) -> None:
 
 def check_processes(context: SparkContext, manifest: DatasetManifest, processes: int) -> None:
     """Raises UserError where there are fewer files or slots than processes."""
-    files = min(len(files) for split, files in manifest.splits.items() if split == "train")
+    files = len(manifest.splits["train"])
     if files < processes:
         raise UserError(
             f"training.processes = {processes}, but the training split has {files} files, and each process needs one: "
@@ -107,9 +107,7 @@ def task_slots(context: SparkContext) -> int | None:
     return int(instances) * (int(cores) // cpus) if instances and cores else None
 
 
-def _settings(
-    dataset: str, manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig
-) -> dict[str, dict[str, Any]]:
+def _settings(manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig) -> dict[str, dict[str, Any]]:
     """What decides the weights, and so must not change within a run; paths and processes may."""
     kept = {name: value for name, value in dataclasses.asdict(training).items() if name not in ("path", "processes")}
     return {"dataset": {"fingerprint": manifest.fingerprint}, "model": dataclasses.asdict(model), "training": kept}

@@ -41,7 +41,7 @@ class TrainJob:
 
 
 def train_worker(job: TrainJob) -> dict[str, float] | None:
-    """Trains one rank of `job`; rank 0 returns the last line of the history, the others None."""
+    """Trains one rank of `job`; rank 0 returns the best epoch's line of the history, the others None."""
     storage.use_hadoop_configuration(job.hadoop)
     try:
         return _train(job)
