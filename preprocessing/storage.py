@@ -1,4 +1,4 @@
-"""Files and directories on any store, by URI, for Python processes: the only module that knows fsspec.
+"""Files and directories on any store, by URI, for Python processes: whole writes, whole directories, leases.
 
 Spark reads and writes the same URIs through Hadoop's file systems.
 """
@@ -9,21 +9,22 @@ import hashlib
 import json
 import os
 import socket
-import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
-from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from preprocessing.errors import UserError
+from preprocessing.filesystems import open_store, renames
+from preprocessing.filesystems import use_hadoop_configuration as use_hadoop_configuration
 
 LEASE_SECONDS = 60  # a lease that was not renewed for so long belongs to a process that is gone
 RENEWAL_SECONDS = 10
+POLL_SECONDS = 0.5  # between two looks at the lease of a living holder
 
 
 def absolute(path: str) -> str:
@@ -31,42 +32,6 @@ def absolute(path: str) -> str:
     return (
         path if "://" in path else f"file://{os.path.abspath(path)}"
     )  # not quoted: neither fsspec nor Hadoop unquotes
-
-
-_hadoop: dict[str, str] = {}  # this process' Hadoop settings, from the driver
-
-
-def use_hadoop_configuration(settings: Mapping[str, str]) -> None:
-    """Makes this process reach hdfs:// as the driver does, also where it has no Hadoop configuration of its own."""
-    _hadoop.clear()
-    _hadoop.update(settings)
-
-
-def open_store(uri: str) -> tuple[AbstractFileSystem, str]:
-    """The file system that serves `uri`, and the path on it."""
-    if uri.startswith(("hdfs://", "viewfs://")):
-        if uri.startswith("hdfs:///") and _hadoop.get("fs.defaultFS", "").startswith("hdfs://"):
-            uri = _hadoop["fs.defaultFS"].rstrip("/") + uri.removeprefix("hdfs://")
-        filesystem, path = fsspec.core.url_to_fs(uri, **_hadoop)
-    else:
-        filesystem, path = fsspec.core.url_to_fs(uri)
-    return filesystem, path
-
-
-def _forget_hdfs_clients() -> None:
-    """Before a fork: fsspec clears its cache in the child, where a client would wait for threads that are not there."""
-    if hdfs := sys.modules.get("hdfs_native.fsspec"):
-        for kind in (hdfs.HdfsFileSystem, hdfs.ViewfsFileSystem):
-            kind.clear_instance_cache()
-
-
-os.register_at_fork(before=_forget_hdfs_clients)
-
-
-def _renames(filesystem: AbstractFileSystem) -> bool:
-    """Whether a rename is one step: not on object stores, where it copies and a single PUT is whole already."""
-    protocols = (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
-    return bool({"file", "hdfs", "viewfs"} & set(protocols))
 
 
 def exists(uri: str) -> bool:
@@ -89,13 +54,35 @@ def read_text(uri: str) -> str:
 def write_bytes(uri: str, content: bytes) -> None:
     """Writes a file as a whole: readers see the old content or the new, never half of it."""
     filesystem, path = open_store(uri)
-    if not _renames(filesystem):
+    if not renames(filesystem):
         filesystem.pipe_file(path, content)
         return
     temporary = f"{path}.tmp-{uuid.uuid4().hex[:8]}"
     filesystem.makedirs(filesystem._parent(path), exist_ok=True)
     filesystem.pipe_file(temporary, content)
     filesystem.mv(temporary, path, overwrite=True)
+
+
+def create(uri: str, content: bytes) -> bool:
+    """Writes a file that is not there yet, as a whole; False where there is one: of several writers one succeeds."""
+    filesystem, path = open_store(uri)
+    temporary = f"{path}.tmp-{uuid.uuid4().hex[:8]}"
+    try:
+        if not renames(filesystem):
+            filesystem.pipe_file(path, content, mode="create")
+            return True
+        filesystem.makedirs(filesystem._parent(path), exist_ok=True)
+        filesystem.pipe_file(temporary, content)
+        if isinstance(filesystem, LocalFileSystem):
+            os.link(temporary, path)  # a rename would replace what is there
+            os.unlink(temporary)
+        else:
+            filesystem.mv(temporary, path, overwrite=False)
+    except FileExistsError:
+        if renames(filesystem):
+            filesystem.rm_file(temporary)
+        return False
+    return True
 
 
 def write_text(uri: str, content: str) -> None:
@@ -175,31 +162,68 @@ def _recover(uri: str) -> None:
 
 def _holder_is_alive(held: dict[str, Any]) -> bool:
     """Whether the process that wrote a lease still runs: it renews it; on this machine its pid tells at once."""
-    fresh = bool(time.time() - held["renewed"] < LEASE_SECONDS)
-    return fresh and (held["host"] != socket.gethostname() or os.path.exists(f"/proc/{held['pid']}"))
+    if time.time() - held["renewed"] >= LEASE_SECONDS:
+        return False
+    if held["host"] != socket.gethostname():
+        return True
+    try:
+        return bool(Path(f"/proc/{held['pid']}/cmdline").read_bytes())  # empty where only its exit code is left
+    except OSError:
+        return False
+
+
+def _last_lease(file: str) -> tuple[dict[str, Any] | None, str]:
+    """The lease in force, or None, and the name of the one that would follow it.
+
+    Who takes over from a dead holder creates the file that is named for that holder's lease: only one process can.
+    """
+    held, following = None, file
+    while True:
+        try:
+            held = json.loads(read_text(following))
+        except FileNotFoundError:
+            return held, following
+        following = f"{file}.{held['id']}"
+
+
+def _acquire(uri: str, own: dict[str, Any], wait: float) -> str:
+    """Takes the lease of `uri`, and returns its file. Raises UserError where a living process keeps it."""
+    first, deadline = f"{uri.rstrip('/')}.lease", time.monotonic() + wait
+    while True:
+        held, file = _last_lease(first)
+        if held and _holder_is_alive(held):
+            if time.monotonic() >= deadline:
+                raise UserError(
+                    f"{uri} is being written by process {held['pid']} on {held['host']}: "
+                    "wait for it, or choose another path"
+                )
+            time.sleep(POLL_SECONDS)
+        elif create(file, json.dumps({**own, "renewed": time.time()}).encode()):
+            last = _last_lease(first)[0]
+            if last and last["id"] == own["id"]:
+                return file
+            remove(file)  # it follows a lease that was given back meanwhile
 
 
 @contextlib.contextmanager
-def lease(uri: str) -> Iterator[None]:
-    """Holds the output directory `uri` for one process; raises UserError where another one is writing it."""
+def lease(uri: str, wait: float = 0) -> Iterator[None]:
+    """Holds the output directory `uri` for one process.
+
+    Raises UserError where another one is writing it, and still is after `wait` seconds.
+    """
     own = {"host": socket.gethostname(), "pid": os.getpid(), "id": uuid.uuid4().hex}
-    file = f"{uri.rstrip('/')}.lease"
-    if exists(file):
-        held = json.loads(read_text(file))
-        if _holder_is_alive(held):
-            raise UserError(
-                f"{uri} is being written by process {held['pid']} on {held['host']}: "
-                "wait for it, or choose another path"
-            )
-    write_json(file, {**own, "renewed": time.time()})
-    if json.loads(read_text(file))["id"] != own["id"]:
-        raise UserError(f"{uri} was taken by another process at the same moment: wait for it, or choose another path")
+    first, file = f"{uri.rstrip('/')}.lease", _acquire(uri, own, wait)
     done = threading.Event()
+
+    def in_force() -> bool:  # it is not where this process stood still for so long that another one took over
+        last = _last_lease(first)[0]
+        return last is not None and last["id"] == own["id"]
 
     def renew() -> None:
         while not done.wait(RENEWAL_SECONDS):
             with contextlib.suppress(OSError):  # a store that hiccups: the next renewal will tell
-                write_json(file, {**own, "renewed": time.time()})
+                if in_force():
+                    write_json(file, {**own, "renewed": time.time()})
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
@@ -209,7 +233,13 @@ def lease(uri: str) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        remove(file)
+        if in_force():
+            filesystem, path = open_store(first)
+            others = filesystem.glob(f"{glob.escape(path)}.*")
+            for name in (path, *others):  # the first one first: that gives it back
+                if ".tmp-" not in name[len(path) :]:  # what others are about to create
+                    with contextlib.suppress(FileNotFoundError):
+                        filesystem.rm_file(name)
 
 
 def sha256(content: bytes) -> str:

@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,21 @@ from preprocessing.storage import lease
 with lease(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
+"""
+ADDER = """
+import sys, threading
+from pathlib import Path
+from preprocessing import storage
+storage.POLL_SECONDS = 0.001
+count = Path(sys.argv[1], "count")
+def add():
+    for _ in range(10):
+        with storage.lease(f"{sys.argv[1]}/out", wait=60):
+            before = int(count.read_text())
+            count.write_text(str(before + 1))
+threads = [threading.Thread(target=add) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
 """
 ROOT = Path(__file__).parents[2]
 
@@ -190,7 +207,50 @@ def test_the_lease_of_a_killed_process_is_taken_over(tmp_path: Path, holder: sub
     holder.wait()
     assert json.loads((tmp_path / "out.lease").read_text())["pid"] == holder.pid
     with storage.lease(f"{tmp_path}/out"):
-        assert json.loads((tmp_path / "out.lease").read_text())["pid"] == os.getpid()
+        with pytest.raises(UserError, match=f"process {os.getpid()} "), storage.lease(f"{tmp_path}/out"):
+            raise AssertionError("both hold it")
+    assert tree(tmp_path) == {}
+
+
+def test_a_lease_is_waited_for(tmp_path: Path, holder: subprocess.Popen) -> None:
+    threading.Timer(1, holder.kill).start()
+    with storage.lease(f"{tmp_path}/out", wait=30):
+        assert holder.wait(10) == -signal.SIGKILL
+    began = time.monotonic()
+    with storage.lease(f"{tmp_path}/out"), pytest.raises(UserError), storage.lease(f"{tmp_path}/out", wait=1):
+        raise AssertionError("both hold it")
+    assert 1 <= time.monotonic() - began < 3
+
+
+def test_one_of_several_creates_a_file(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        created = list(threads.map(lambda n: storage.create(f"{tmp_path}/a/b", str(n).encode()), range(8)))
+    assert created.count(True) == 1
+    assert tree(tmp_path) == {"a/b": str(created.index(True))}
+
+
+def test_a_dead_lease_is_taken_over_by_one_of_several_at_a_time(tmp_path: Path, holder: subprocess.Popen) -> None:
+    """Each one adds 1 to a number without any other protection: two at once would lose an addition."""
+    holder.kill()
+    holder.wait()
+    (tmp_path / "count").write_text("0")
+    with subprocess.Popen([sys.executable, "-c", ADDER, str(tmp_path)], cwd=ROOT, text=True) as one:
+        with subprocess.Popen([sys.executable, "-c", ADDER, str(tmp_path)], cwd=ROOT, text=True) as other:
+            assert (one.wait(), other.wait()) == (0, 0)
+    assert tree(tmp_path) == {"count": "40"}
+
+
+def test_who_stood_still_too_long_leaves_the_lease_to_its_new_holder(
+    tmp_path: Path,
+) -> None:
+    first = storage.lease(f"{tmp_path}/out")
+    first.__enter__()
+    held = json.loads((tmp_path / "out.lease").read_text())
+    storage.write_json(f"{tmp_path}/out.lease", {**held, "renewed": 0})
+    with storage.lease(f"{tmp_path}/out"):
+        first.__exit__(None, None, None)
+        with pytest.raises(UserError), storage.lease(f"{tmp_path}/out"):
+            raise AssertionError("both hold it")
     assert tree(tmp_path) == {}
 
 
