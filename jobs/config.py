@@ -10,16 +10,37 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from preprocessing.config import CorpusConfig, DatasetConfig, GeneratorConfig
+from preprocessing.config import FORMATS, CorpusConfig, DatasetConfig, GeneratorConfig, require
 from preprocessing.errors import UserError
 from training.config import ModelConfig, TrainingConfig
+from training.registry import RegistryConfig
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Where the report goes."""
+    """Where the report goes, and what it must show for its model to be published."""
 
     path: str = ""
+    minimum_accuracy: float = 0.0
+
+    def __post_init__(self) -> None:
+        least = self.minimum_accuracy
+        require(0 <= least <= 1, "evaluation.minimum_accuracy", "between 0 and 1", least)
+
+
+@dataclass(frozen=True)
+class ScoringConfig:
+    """The table that `jobs.score` reads, and the one that it writes."""
+
+    input: tuple[str, ...] = ()  # URIs, globs or, with format "table", one table's name
+    output: str = ""
+    format: str = "parquet"
+    text: str = "text"
+    keep: tuple[str, ...] = ()  # columns of the input that the output has too; none named: all
+
+    def __post_init__(self) -> None:
+        require(self.format in FORMATS, "scoring.format", f"one of {' '.join(FORMATS)}", self.format)
+        require(bool(self.text), "scoring.text", "the name of the column with the utterance", self.text)
 
 
 @dataclass(frozen=True)
@@ -38,6 +59,8 @@ class AppConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    registry: RegistryConfig = field(default_factory=RegistryConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     spark: SparkConfig = field(default_factory=SparkConfig)
 
@@ -121,6 +144,8 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
     assert not isinstance(kind, UnionType), f"{key}: no optional fields"
     if kind is float and type(value) is int:
         return float(value)
+    if key == "registry.version" and type(value) is int:  # --set registry.version=3
+        return str(value)
     if type(value) is not kind:
         names = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
         raise UserError(f"{key} must be {names[kind]}, found {value!r}")

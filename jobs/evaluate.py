@@ -5,41 +5,37 @@ import logging
 import sys
 import time
 import uuid
-from functools import partial
 from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import FloatType, StringType, StructField, StructType
 
 from jobs.cli import run_job
 from jobs.config import AppConfig
 from jobs.metrics import BINS, frequent_confusions, summarise
 from jobs.report import render_report
+from jobs.score import SAID, describe_model, predict
 from preprocessing import storage
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
 from preprocessing.manifest import read_manifest
-from preprocessing.schema import EXAMPLE
-from training.artifact import read_model_manifest
+from training.artifact import check_model, model_checksum
 from training.checkpoint import read_history
-from training.scoring import add_predictions
+from training.registry import resolve
 
 log = logging.getLogger(__name__)
 
 CONFUSIONS, TEXTS, ERRORS = 30, 3, 50  # listed in metrics.json
 LENGTHS = (1, 3, 5, 8, 12, 20)  # first number of tokens of each slice
 ROW = ("dialog_id", "turn", "language", "text", "intent", "length")
-PREDICTED = StructType([
-    *[EXAMPLE[name] for name in ROW], StructField("predicted", StringType()), StructField("probability", FloatType())
-])  # fmt: skip
+PREDICTED = (f"{SAID}.intents[0] AS predicted", f"{SAID}.probabilities[0] AS probability")
 
 
 def plan(config: AppConfig) -> str:
     """What the job would read and write."""
     return (
-        f"score the test split of {config.dataset.path} with {config.training.path}/model, "
+        f"score the test split of {config.dataset.path} with {describe_model(config)}, "
         f"write the report to {config.evaluation.path}"
     )
 
@@ -50,24 +46,28 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
         raise UserError("evaluation.path is empty: say where the report goes, with --set evaluation.path=URI")
     storage.use_hadoop_configuration(hadoop_configuration(spark))
     report = storage.absolute(config.evaluation.path)
-    dataset, model = storage.absolute(config.dataset.path), f"{storage.absolute(config.training.path)}/model"
-    manifest, lineage = read_manifest(dataset), read_model_manifest(model)
+    dataset, model = storage.absolute(config.dataset.path), resolve(config.training.path, config.registry)
+    manifest, lineage = read_manifest(dataset), check_model(model)
     with storage.lease(report):
         began = time.monotonic()
         temporary = f"{report}.tmp-{uuid.uuid4().hex[:8]}"
         test = spark.read.parquet(*[f"{dataset}/{file.path}" for file in manifest.splits["test"]]).select(*ROW)
-        scored = predictions(test, model).persist(StorageLevel.DISK_ONLY)
+        said = predict(test, model, F.col("text"), ROW)
+        scored = said.selectExpr(*ROW, *PREDICTED).persist(StorageLevel.DISK_ONLY)
         try:
             scored.write.parquet(f"{temporary}/predictions")
             metrics = measure(scored, lineage["out_of_scope"])
         finally:
             scored.unpersist()
-        page = render_report(metrics, read_history(f"{storage.absolute(config.training.path)}"), _facts(lineage, model))
+        history = [] if config.registry.version else read_history(storage.absolute(config.training.path))
+        page = render_report(metrics, history, _facts(lineage, model))
         storage.write_json(f"{temporary}/metrics.json", metrics)
         storage.write_text(f"{temporary}/report.html", page)
-        storage.write_json(
-            f"{temporary}/manifest.json", {"kind": "report", "version": 1, "model": model, "dataset": dataset}
-        )
+        about = {
+            "model": model, "model_checksum": model_checksum(model),
+            "dataset": dataset, "fingerprint": manifest.fingerprint,
+        }  # fmt: skip
+        storage.write_json(f"{temporary}/manifest.json", {"kind": "report", "version": 1, **about})
         storage.replace_directory(temporary, report)
     log.info(
         "accuracy %.4f (%.4f to %.4f) over %d examples%s; report in %s/report.html (%.0f s)",
@@ -81,17 +81,6 @@ def _in_scope(metrics: dict[str, Any]) -> str:
     if metrics["in_scope_accuracy"] is None:
         return ""
     return f", in scope {metrics['in_scope_accuracy']:.4f}, out-of-scope recall {metrics['out_of_scope_recall']:.4f}"
-
-
-def predictions(texts: DataFrame, model: str) -> DataFrame:
-    """ROW columns with the model's `predicted` and `probability`."""
-    checksum = storage.sha256(storage.read_bytes(f"{model}/manifest.json"))
-    spark = texts.sparkSession
-    threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
-    predict = partial(
-        add_predictions, uri=model, checksum=checksum, threads=threads, hadoop=hadoop_configuration(spark)
-    )
-    return texts.mapInArrow(predict, PREDICTED)
 
 
 def measure(scored: DataFrame, out_of_scope: str) -> dict[str, Any]:

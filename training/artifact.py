@@ -24,12 +24,17 @@ class Prediction:
     probabilities: list[float]
 
 
+Classify = Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]  # texts [B] -> UTF-8 [B, K], float32 [B, K]
+
+
 def read_model_manifest(uri: str) -> dict[str, Any]:
     """The manifest of the model at `uri`. Raises UserError where there is none, or one of another version."""
     try:
         manifest: dict[str, Any] = json.loads(storage.read_text(f"{uri}/manifest.json"))
     except FileNotFoundError:
         raise UserError(f"no model at {uri} (it has no manifest.json): run train, or correct training.path") from None
+    except ValueError:
+        raise UserError(f"{uri}/manifest.json is damaged: copy or train the model again") from None
     if manifest.get("kind") != "model" or manifest.get("version") != VERSION:
         raise UserError(
             f"{uri} holds a {manifest.get('kind')} of version {manifest.get('version')}, "
@@ -38,28 +43,59 @@ def read_model_manifest(uri: str) -> dict[str, Any]:
     return manifest
 
 
+def model_checksum(uri: str) -> str:
+    """What tells one model from another: the checksum of its manifest, which has those of all its files."""
+    return storage.sha256(storage.read_bytes(f"{uri}/manifest.json"))
+
+
+def fetch_model(uri: str, target: Path) -> dict[str, Any]:
+    """Copies the model at `uri` to the local directory `target`; returns its manifest.
+
+    Raises UserError where there is no model, or where a file is not the one that was written.
+    """
+    manifest = read_model_manifest(uri)
+    storage.download(uri, target)
+    for name, checksum in manifest["files"].items():
+        path = target / name
+        if not path.is_file() or storage.sha256(path.read_bytes()) != checksum:
+            raise UserError(f"{uri}/{name} is damaged or missing: copy or train the model again")
+    return manifest
+
+
+def check_model(uri: str) -> dict[str, Any]:
+    """The manifest of the model at `uri`, all files of which are as they were written. Raises UserError otherwise."""
+    with tempfile.TemporaryDirectory(prefix="parley-model-") as temporary:
+        return fetch_model(uri, Path(temporary))
+
+
+def load_classifier(uri: str) -> Classify:
+    """A function from texts to arrays of intents and probabilities, of the model at `uri`, checked as it is fetched."""
+    import_tensorflow()
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory(prefix="parley-model-") as temporary:
+        fetch_model(uri, Path(temporary))
+        loaded = tf.saved_model.load(str(Path(temporary) / "saved_model"))
+    signature = loaded.signatures["serving_default"]
+
+    def classify(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        answer = signature(text=tf.constant(list(texts), tf.string))
+        return answer["intents"].numpy(), answer["probabilities"].numpy()
+
+    classify.loaded = loaded  # type: ignore[attr-defined]  # a signature does not keep its variables alive
+    return classify
+
+
 def load_model(uri: str) -> Callable[[Sequence[str]], list[Prediction]]:
     """A function from texts to predictions, of the model at `uri` on any store.
 
     Raises UserError where there is no model, or where a file is not the one that was written.
     """
-    import_tensorflow()
-    import tensorflow as tf
-
-    manifest = read_model_manifest(uri)
-    with tempfile.TemporaryDirectory(prefix="parley-model-") as temporary:
-        storage.download(uri, Path(temporary))
-        for name, checksum in manifest["files"].items():
-            path = Path(temporary) / name
-            if not path.is_file() or storage.sha256(path.read_bytes()) != checksum:
-                raise UserError(f"{uri}/{name} is damaged or missing: copy or train the model again")
-        loaded = tf.saved_model.load(str(Path(temporary) / "saved_model"))
-    classify = loaded.signatures["serving_default"]
+    classify = load_classifier(uri)
 
     def predict(texts: Sequence[str]) -> list[Prediction]:
-        answer = classify(text=tf.constant(list(texts), tf.string))
-        intents = np.char.decode(answer["intents"].numpy().astype(bytes), "utf-8").tolist()
-        return [Prediction(*row) for row in zip(intents, answer["probabilities"].numpy().tolist(), strict=True)]
+        intents, probabilities = classify(texts)
+        names = np.char.decode(intents.astype(bytes), "utf-8").tolist()
+        return [Prediction(*row) for row in zip(names, probabilities.tolist(), strict=True)]
 
-    predict.loaded = loaded  # type: ignore[attr-defined]  # a signature does not keep its variables alive
     return predict

@@ -1,15 +1,18 @@
 """What Spark's Python workers do to score a batch of rows: Arrow in, Arrow out, no Spark."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from preprocessing import storage
-from training.artifact import Prediction, load_model
+from training.artifact import Classify, load_classifier
 from training.quiet import import_tensorflow
 
 BATCH = 1024  # texts given to the model at once
+PREDICTION = pa.struct({"intents": pa.list_(pa.string()), "probabilities": pa.list_(pa.float32())})
 
 
 @functools.cache
@@ -23,33 +26,43 @@ def _limit_threads(threads: int) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(uri: str, checksum: str) -> Callable[[Sequence[str]], list[Prediction]]:
+def _loaded(uri: str, checksum: str) -> Classify:
     """The model, loaded once a process; a new model under the same URI has another checksum."""
-    return load_model(uri)
+    return load_classifier(uri)
 
 
-def predict_by_length(predict: Callable[[Sequence[str]], list[Prediction]], texts: Sequence[str]) -> list[Prediction]:
-    """Predictions in the order of the texts; made from short to long, as a batch costs what its longest text costs."""
-    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-    found: dict[int, Prediction] = {}
-    for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
-        found.update(zip(rows, predict([texts[row] for row in rows]), strict=True))
-    return [found[row] for row in range(len(texts))]
+def predict_by_length(classify: Classify, texts: pa.Array) -> pa.Array:
+    """{intents, probabilities} of each text, null for null; made from short to long: a batch costs its longest text."""
+    lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
+    rows = rows[np.argsort(lengths[rows], kind="stable")]
+    parts = [_structs(classify, texts.take(rows[start : start + BATCH])) for start in range(0, len(rows), BATCH)]
+    if not parts:
+        return pa.nulls(len(texts), PREDICTION)
+    places = np.full(len(texts), -1)
+    places[rows] = np.arange(len(rows))
+    return pa.concat_arrays(parts).take(pa.array(places, mask=places < 0))
 
 
-def add_predictions(
-    batches: Iterable[pa.RecordBatch], uri: str, checksum: str, threads: int, hadoop: Mapping[str, str]
-) -> Iterator[pa.RecordBatch]:
-    """Each batch with `predicted` and `probability` of its `text` as further columns."""
+def _structs(classify: Classify, texts: pa.Array) -> pa.Array:
+    """Predictions of a few texts, none of them null, as PREDICTION."""
+    intents, probabilities = classify(texts.to_pylist())
+    offsets = np.arange(len(texts) + 1, dtype=np.int32) * intents.shape[1]
+    lists = [
+        pa.ListArray.from_arrays(offsets, pa.array(intents.ravel(), pa.binary()).cast(pa.string())),
+        pa.ListArray.from_arrays(offsets, pa.array(probabilities.ravel(), pa.float32())),
+    ]
+    return pa.StructArray.from_arrays(lists, fields=list(PREDICTION))
+
+
+def replace_text(
+    batches: Iterable[pa.RecordBatch], text: str, name: str, uri: str, checksum: str, threads: int,
+    hadoop: Mapping[str, str],
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    """Each batch with what the model says of its last column `text` in that column's place, as `name`: PREDICTION."""
     _limit_threads(threads)
     storage.use_hadoop_configuration(hadoop)
-    predict = _loaded(uri, checksum)
+    classify = _loaded(uri, checksum)
     for batch in batches:
-        texts = [text or "" for text in batch.column("text").to_pylist()]
-        predictions = predict_by_length(predict, texts)
-        added = {
-            "predicted": pa.array([prediction.intents[0] for prediction in predictions], pa.string()),
-            "probability": pa.array([prediction.probabilities[0] for prediction in predictions], pa.float32()),
-        }
-        yield pa.RecordBatch.from_arrays([*batch.columns, *added.values()], names=[*batch.schema.names, *added])
+        said = predict_by_length(classify, batch.column(text))
+        yield pa.RecordBatch.from_arrays([*batch.columns[:-1], said], names=[*batch.schema.names[:-1], name])

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from jobs.config import AppConfig, SparkConfig, describe, load_config
+from jobs.config import AppConfig, ScoringConfig, SparkConfig, describe, load_config
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
 from training.config import TrainingConfig
+from training.registry import RegistryConfig
 
 FILE = """
 [corpus]
@@ -40,7 +41,9 @@ dataset.max_rejected_fraction
 model.architecture model.embedding_size model.units model.layers model.dropout
 training.path training.processes training.epochs training.batch_size training.learning_rate training.warmup_epochs
 training.decay training.seed
-evaluation.path
+evaluation.path evaluation.minimum_accuracy
+registry.path registry.name registry.version
+scoring.input scoring.output scoring.format scoring.text scoring.keep
 generator.rows generator.seed generator.broken_fraction
 spark.conf
 """
@@ -91,6 +94,11 @@ def test_overrides_win_over_the_file_and_the_last_one_over_all(tmp_path: Path) -
         ("training.learning_rate=1", "training", TrainingConfig(learning_rate=1.0)),
         ("training.learning_rate=1e-2", "training", TrainingConfig(learning_rate=0.01)),
         ("training.batch_size = 1_000", "training", TrainingConfig(batch_size=1000)),
+        ("registry.version=3", "registry", RegistryConfig(version="3")),
+        ("registry.version='3'", "registry", RegistryConfig(version="3")),
+        ("registry.version=current", "registry", RegistryConfig(version="current")),
+        ("registry.name=챗봇.v-2", "registry", RegistryConfig(name="챗봇.v-2")),
+        ("scoring.keep=id", "scoring", ScoringConfig(keep=("id",))),
     ],
 )
 def test_an_override_is_toml_or_a_bare_string(override: str, section: str, expected: object) -> None:
@@ -126,11 +134,12 @@ def test_what_is_described_reads_back_as_the_same(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("training.epoch=3", "unknown key training.epoch: did you mean 'epochs'?"),
-        ("evaluation.zzz=3", "unknown key evaluation.zzz: known are path"),
+        ("evaluation.zzz=3", "unknown key evaluation.zzz: known are path, minimum_accuracy"),
         ("trainng.epochs=3", "unknown section [trainng]: did you mean 'training'?"),
         (
             "zzz.epochs=3",
-            "unknown section [zzz]: known are corpus, dataset, model, training, evaluation, generator, spark",
+            "unknown section [zzz]: known are corpus, dataset, model, training, evaluation, registry, scoring, "
+            "generator, spark",
         ),
         ("training.epochs=three", "training.epochs must be a whole number, found 'three'"),
         ("training.epochs=3.0", "training.epochs must be a whole number, found 3.0"),
@@ -167,6 +176,9 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "generator.broken_fraction=1", "model.architecture=cnn", "model.units=0", "model.layers=0",
         "model.embedding_size=0", "model.dropout=1", "model.dropout=-0.1", "training.processes=0",
         "training.batch_size=0", "training.learning_rate=0", "training.warmup_epochs=-1", "training.decay=linear",
+        "evaluation.minimum_accuracy=1.1", "evaluation.minimum_accuracy=nan", "registry.name=", "registry.name=a/b",
+        "registry.name=..", "registry.name=a b", "registry.version=0", "registry.version=-1", "registry.version=latest",
+        "scoring.format=xml", "scoring.text=",
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_named(override: str) -> None:
@@ -176,7 +188,8 @@ def test_a_value_out_of_range_is_named(override: str) -> None:
 @pytest.mark.parametrize(
     "override",
     ["dataset.max_rejected_fraction=0", "dataset.max_rejected_fraction=1", "generator.broken_fraction=0",
-     "model.architecture=my.nets:lstm", "model.dropout=0", "generator.rows=1000", "dataset.validation_fraction=0.49"],
+     "model.architecture=my.nets:lstm", "model.dropout=0", "generator.rows=1000", "dataset.validation_fraction=0.49",
+     "evaluation.minimum_accuracy=1", "registry.version="],
 )  # fmt: skip
 def test_the_edge_of_a_range_is_inside(override: str) -> None:
     load_config(None, [override])

@@ -1,0 +1,202 @@
+"""table -> table: a model's predictions of every row's text.
+
+In the PySpark shell, for any DataFrame:
+
+    from jobs.score import score
+    score(spark.table("chat.yesterday"), "hdfs:///parley/registry/intents/versions/3", text="utterance")
+"""
+
+import difflib
+import json
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
+
+from jobs.cli import run_job
+from jobs.config import AppConfig, ScoringConfig
+from preprocessing import storage
+from preprocessing.config import CorpusConfig
+from preprocessing.corpora import PUBLISHED
+from preprocessing.errors import UserError
+from preprocessing.hadoop import hadoop_configuration
+from preprocessing.readers import MALFORMED, READERS
+from training.artifact import check_model, model_checksum, read_model_manifest
+from training.registry import resolve, version_of
+from training.scoring import replace_text
+
+log = logging.getLogger(__name__)
+
+ADDED = ("intent", "probability", "top3", "out_of_scope", "model_version")
+TEXT, SAID = "_parley_text", "_parley_said"  # columns that nobody has
+PREDICTION = StructType([
+    StructField("intents", ArrayType(StringType())), StructField("probabilities", ArrayType(FloatType()))
+])  # fmt: skip
+TOP = "array<struct<intent: string, probability: float>>"
+
+
+def plan(config: AppConfig) -> str:
+    """What the job would read and write."""
+    return (
+        f"score {config.scoring.format} from {', '.join(config.scoring.input)} with {describe_model(config)}, "
+        f"write {', '.join(config.scoring.keep) or 'all columns'} and {', '.join(ADDED)} to {config.scoring.output}"
+    )
+
+
+def describe_model(config: AppConfig) -> str:
+    """The model that a job would use, without a look at the store."""
+    version = config.registry.version
+    return f"version {version} of {config.registry.uri}" if version else f"{config.training.path}/model"
+
+
+def predict(frame: DataFrame, model: str, text: Column, kept: Sequence[str]) -> DataFrame:
+    """Columns `kept`, and PREDICTION as column SAID: the most probable intent first, null where the text is blank."""
+    spark = frame.sparkSession
+    threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
+    add = partial(
+        replace_text, text=TEXT, name=SAID, uri=model, checksum=model_checksum(model), threads=threads,
+        hadoop=hadoop_configuration(spark),
+    )  # fmt: skip
+    asked = F.when(has_text(text), text.cast("string")).alias(TEXT)
+    rows = frame.select(*[F.col(f"`{name}`") for name in kept], asked)
+    return rows.mapInArrow(add, StructType([*rows.schema.fields[:-1], StructField(SAID, PREDICTION)]))
+
+
+def has_text(text: Column) -> Column:
+    """Whether there is anything to predict from; false for null."""
+    return F.coalesce(F.trim(text) != "", F.lit(False))
+
+
+def score(frame: DataFrame, model: str, text: str = "text", keep: Sequence[str] = ()) -> DataFrame:
+    """The columns `keep` (default: all) of every row, and the columns ADDED; null where there is no text.
+
+    `model` is the URI of a run's model or of a version in a registry; `text` a column, or a dotted path into one.
+    """
+    require_columns(frame, [text], "text")
+    require_columns(frame, keep, "keep")
+    kept = keep or frame.columns
+    if clash := sorted({name.lower() for name in kept} & set(ADDED)):
+        raise UserError(
+            f"the table has columns that scoring adds: {', '.join(clash)}; "
+            "name the columns to keep without these, with scoring.keep"
+        )
+    label = read_model_manifest(model)["out_of_scope"]
+    intents, probabilities = F.col(f"{SAID}.intents"), F.col(f"{SAID}.probabilities")
+    added = {
+        "intent": intents[0],
+        "probability": probabilities[0],
+        "top3": F.slice(F.arrays_zip(intents, probabilities), 1, 3).cast(TOP),
+        "out_of_scope": F.when(F.col(SAID).isNotNull(), intents[0] == label if label else F.lit(False)),
+        "model_version": F.lit(version_of(model)),
+    }
+    return predict(frame, model, column(frame, text), kept).withColumns(added).drop(SAID)
+
+
+def column(frame: DataFrame, name: str) -> Column:
+    """The column of that very name, dots and all, or else the field at that path."""
+    return F.col(f"`{name}`") if name in frame.columns else F.col(name)
+
+
+def require_columns(frame: DataFrame, names: Sequence[str], key: str) -> None:
+    """Raises UserError, naming the nearest column, where the table lacks one."""
+    for name in names:
+        if name not in frame.columns and name.split(".")[0] not in frame.columns:
+            near = difflib.get_close_matches(name, frame.columns, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"set scoring.{key} to one of them"
+            raise UserError(
+                f"scoring.{key} names '{name}': the table has no such column; it has {', '.join(frame.columns)}: {hint}"
+            )
+
+
+def read_table(spark: SparkSession, scoring: ScoringConfig) -> DataFrame:
+    """The table as it is; records that cannot be parsed in the column MALFORMED. Raises UserError where it cannot."""
+    corpus = CorpusConfig(path=scoring.input, format=scoring.format, text=scoring.text, intent="")
+    paths = [storage.absolute(path) for path in scoring.input]
+    try:
+        if scoring.format in PUBLISHED:
+            return PUBLISHED[scoring.format](spark, paths)
+        if scoring.format == "json":  # the corpus' reader keeps only the columns that it knows
+            return spark.read.option("columnNameOfCorruptRecord", MALFORMED).json(paths)
+        return READERS[scoring.format](spark, corpus)
+    except (PySparkException, Py4JJavaError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"scoring.input {list(scoring.input)} cannot be read as {scoring.format}: {reason}") from None
+
+
+def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
+    """A table of texts to a table of intents."""
+    scoring = config.scoring
+    for key in ("input", "output"):
+        if not getattr(scoring, key):
+            raise UserError(f"scoring.{key} is empty: name the table, with --set scoring.{key}=URI")
+    storage.use_hadoop_configuration(hadoop_configuration(spark))
+    output = storage.absolute(scoring.output).rstrip("/")
+    _require_replaceable(output, scoring)
+    model = resolve(config.training.path, config.registry)
+    check_model(model)
+    with storage.lease(output):
+        began = time.monotonic()
+        temporary = f"{output}.tmp-{uuid.uuid4().hex[:8]}"
+        table = read_table(spark, scoring)
+        scored, rejected = _both(table, scoring, model)
+        scored.write.parquet(f"{temporary}/predictions")
+        rejected.write.parquet(f"{temporary}/rejected")
+        reasons = spark.read.parquet(f"{temporary}/rejected").groupBy("rejected_reason").count().collect()
+        manifest: dict[str, Any] = {
+            "kind": "predictions", "version": 1, "model": model, "model_checksum": model_checksum(model),
+            "model_version": version_of(model), "input": list(scoring.input), "format": scoring.format,
+            "rows": spark.read.parquet(f"{temporary}/predictions").count(),
+            "rejected": {row.rejected_reason: row["count"] for row in reasons},
+        }  # fmt: skip
+        storage.write_json(f"{temporary}/manifest.json", manifest)
+        storage.replace_directory(temporary, output)
+    seconds = time.monotonic() - began
+    log.info(
+        "scored %d rows with model %s, rejected %d%s; %s/predictions (%.0f s, %.0f rows/s)", manifest["rows"],
+        manifest["model_version"], sum(manifest["rejected"].values()),
+        "".join(f", {reason} {count}" for reason, count in sorted(manifest["rejected"].items())), output, seconds,
+        manifest["rows"] / seconds,
+    )  # fmt: skip
+    return manifest
+
+
+def _both(table: DataFrame, scoring: ScoringConfig, model: str) -> tuple[DataFrame, DataFrame]:
+    """The rows with predictions, and those without text, or that could not be parsed, with the reason."""
+    kept = list(scoring.keep) or [name for name in table.columns if name != MALFORMED]
+    malformed = F.col(MALFORMED) if MALFORMED in table.columns else F.lit(None).cast("string")
+    reason = F.when(malformed.isNotNull(), "malformed record").when(~has_text(column(table, scoring.text)), "no text")
+    named = [F.col(f"`{name}`") for name in kept]
+    rejected = table.select(*named, malformed.alias("rejected_record"), reason.alias("rejected_reason"))
+    return (
+        score(table.where(reason.isNull()), model, scoring.text, kept),
+        rejected.where("rejected_reason is not null"),
+    )
+
+
+def _require_replaceable(output: str, scoring: ScoringConfig) -> None:
+    """Raises UserError where writing the output would destroy the input, or something that is no output of this job."""
+    if scoring.format != "table" and any(
+        f"{storage.absolute(path)}/".startswith(f"{output}/") for path in scoring.input
+    ):
+        raise UserError(f"scoring.input lies in scoring.output {output}, which is replaced: choose another output")
+    if not storage.files_below(output):
+        return
+    try:
+        kind = json.loads(storage.read_text(f"{output}/manifest.json")).get("kind")
+    except (FileNotFoundError, ValueError):
+        kind = None
+    if kind != "predictions":
+        raise UserError(f"scoring.output {output} holds something else than predictions: choose another output")
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(run, plan))
