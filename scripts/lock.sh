@@ -13,3 +13,4 @@ lock() { "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --
 lock pyproject.toml --extra cpu --extra s3 --extra azure --extra dev --no-emit-package horovod --output-file constraints.txt
 # Horovod apart: it has no wheel, and pip would try to build it before TensorFlow is there.
 grep -o 'horovod==[0-9.]*' pyproject.toml | lock - --no-deps --output-file constraints-horovod.txt
+lock conf/airflow/requirements.in --output-file conf/airflow/requirements.txt
