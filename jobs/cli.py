@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from jobs.config import AppConfig, describe, load_config
 from jobs.result import leave_result
-from preprocessing.errors import UserError
+from preprocessing.errors import ClusterError, UserError
 
 log = logging.getLogger("jobs")
 
@@ -53,11 +53,11 @@ def run_job(job: Job, plan: Plan, arguments: Sequence[str] | None = None) -> int
             return 0
         with make_session(config) as spark:
             job(spark, config)
-    except UserError as error:
-        line = " ".join(str(error).split())
+    except (UserError, ClusterError) as error:
+        line, code = " ".join(str(error).split()), 2 if isinstance(error, UserError) else 1
         sys.stderr.write(f"parley: {line}\n")
-        leave_result(2, line)
-        return 2
+        leave_result(code, line)
+        return code
     except Exception as error:
         leave_result(1, f"{type(error).__name__}: {error}")
         raise

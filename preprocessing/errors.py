@@ -1,5 +1,9 @@
-"""The one exception that the command line answers with a line instead of a traceback."""
+"""The exceptions that the command line answers with one line instead of a traceback."""
 
 
 class UserError(ValueError):
     """A mistake of the caller's: the message says what was wrong, what was found and what to do, in one line."""
+
+
+class ClusterError(RuntimeError):
+    """The cluster does not give what a job needs: one line with host, cause and remedy; later it may succeed."""

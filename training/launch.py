@@ -1,15 +1,12 @@
 """The driver's side of training: checks before anything is taken, then `horovod.spark.run`, then the run's manifest."""
 
-import contextlib
 import dataclasses
 import json
 import logging
 import os
-import signal
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
 from typing import Any
 
 import tomli_w
@@ -23,6 +20,9 @@ from preprocessing.manifest import DatasetManifest, read_manifest
 from preprocessing.versions import versions
 from training.checkpoint import latest_epoch
 from training.config import ModelConfig, TrainingConfig
+from training.failures import lost_executors
+from training.interrupt import interruptible
+from training.preflight import check_driver, check_executors, is_local
 from training.progress import Display
 from training.quiet import silent_stderr
 from training.worker import TrainJob, train_worker
@@ -47,20 +47,22 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
     hadoop = hadoop_configuration(spark)
     storage.use_hadoop_configuration(hadoop)
     dataset, run = storage.absolute(dataset), storage.absolute(training.path)
+    check_driver(spark.sparkContext, [dataset], [run])
     manifest = read_manifest(dataset)
     check_model(model)
-    check_processes(spark.sparkContext, manifest, training.processes)
+    check_files(manifest, training.processes)
     with storage.lease(run):
         settings = _settings(manifest, model, training)
         _check_same_settings(run, settings)
         if storage.exists(f"{run}/manifest.json"):
             log.info("%s is already trained with these settings; nothing to do", run)
             return dict(json.loads(storage.read_text(f"{run}/manifest.json")))
+        interface = check_executors(spark.sparkContext, training.processes, [dataset], [run], hadoop)
         storage.write_text(f"{run}/config.toml", tomli_w.dumps(settings))
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
         job = TrainJob(dataset, run, manifest.fingerprint, model, training, latest_epoch(run), threads, hadoop)
         began = time.monotonic()
-        best = _run(spark.sparkContext, job, manifest)
+        best = _run(spark.sparkContext, job, manifest, interface)
         facts = {
             "kind": "run", "version": 1, "dataset": dataset, "fingerprint": manifest.fingerprint, "best": best,
             "seconds": round(time.monotonic() - began, 1), "versions": versions(),
@@ -81,30 +83,14 @@ def check_model(model: ModelConfig) -> None:
         find_builder(model.architecture)
 
 
-def check_processes(context: SparkContext, manifest: DatasetManifest, processes: int) -> None:
-    """Raises UserError where there are fewer files or slots than processes."""
+def check_files(manifest: DatasetManifest, processes: int) -> None:
+    """Raises UserError where there are fewer files than processes."""
     files = len(manifest.splits["train"])
     if files < processes:
         raise UserError(
             f"training.processes = {processes}, but the training split has {files} files, and each process needs one: "
             f"lower it, or run preprocess with dataset.files_per_split of at least {processes}"
         )
-    slots = task_slots(context)
-    if slots is not None and slots < processes:
-        raise UserError(
-            f"training.processes = {processes}, but {context.master} runs {slots} tasks at once: lower it, "
-            "or give Spark more (local[N], or spark.executor.instances and spark.executor.cores)"
-        )
-
-
-def task_slots(context: SparkContext) -> int | None:
-    """Tasks that run at the same time; None where only the cluster knows."""
-    conf = context.getConf()
-    cpus = int(conf.get("spark.task.cpus", "1"))
-    if (context.master or "").startswith("local"):
-        return context.defaultParallelism // cpus
-    instances, cores = conf.get("spark.executor.instances"), conf.get("spark.executor.cores")
-    return int(instances) * (int(cores) // cpus) if instances and cores else None
 
 
 def _settings(manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig) -> dict[str, dict[str, Any]]:
@@ -131,7 +117,7 @@ def _check_same_settings(run: str, settings: dict[str, dict[str, Any]]) -> None:
         )
 
 
-def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest) -> dict[str, float]:
+def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest, interface: str) -> dict[str, float]:
     """One `horovod.spark.run`; raises TrainingFailed with the first rank's own words."""
     import horovod.spark
     from horovod.common.util import gloo_built
@@ -147,31 +133,29 @@ def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest) -> dic
         "HOROVOD_GLOO_TIMEOUT_SECONDS": str(GLOO_SECONDS),
         "OMP_NUM_THREADS": str(job.threads),
     }
-    if (context.master or "").startswith("local"):  # what the driver can import, its workers can
+    if is_local(context):  # what the driver can import, its workers can
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     with silent_stderr():  # Horovod's own first question imports TensorFlow, in a process that it starts for that
         # asked in the same words, it then answers from its cache
         assert gloo_built(verbose=False), "this Horovod was built without Gloo: build it with scripts/build_horovod.sh"
     try:
-        with _own_signal_handlers(), Display(job.run):
+        with interruptible(context), Display(job.run):
             results = horovod.spark.run(
                 train_worker, args=(job,), num_proc=training.processes, start_timeout=START_SECONDS, use_gloo=True,
-                env=environment, verbose=0, executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
+                env=environment, verbose=0, nics={interface},
+                executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
             )  # fmt: skip
     except Exception as error:
-        raise TrainingFailed(_first_error(job.run) or f"no rank could say why: {error}") from error
+        gone = "; ".join(lost_executors(context))
+        raise TrainingFailed(_first_error(job.run) or gone or f"no rank could say why: {error}") from error
     return dict(results[0])
 
 
-@contextlib.contextmanager
-def _own_signal_handlers() -> Iterator[None]:
-    """Gives Ctrl-C back to the shell: Horovod replaces the handlers and leaves its own behind."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+def _how_far(job: TrainJob) -> str:
+    """What there is after Ctrl-C."""
+    epochs = latest_epoch(job.run)
+    kept = f"epoch {epochs} of {job.training.epochs} is kept and the same command goes on from there"
+    return f"interrupted: {kept if epochs else 'before the first epoch was done; the same command begins again'}"
 
 
 def _first_error(run: str) -> str | None:

@@ -18,6 +18,7 @@ from preprocessing.versions import versions
 from preprocessing.vocabulary import read_lines
 from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint, write_history
 from training.config import ModelConfig, TrainingConfig
+from training.device import take_device
 from training.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -53,17 +54,8 @@ def train_worker(job: TrainJob) -> dict[str, float] | None:
         raise
 
 
-def _take_device() -> None:
-    """Shows TensorFlow the one GPU that Spark gave this task, if any; local_rank would name another one."""
-    if "HOROVOD_RANK" in os.environ:
-        from horovod.spark.task import get_available_devices
-
-        devices = get_available_devices()
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[0] if devices else "-1"
-
-
 def _train(job: TrainJob) -> dict[str, float] | None:
-    _take_device()
+    take_device()
     import_tensorflow()
     import horovod.tensorflow as hvd
     import tensorflow as tf
@@ -78,7 +70,9 @@ def _train(job: TrainJob) -> dict[str, float] | None:
 
     from training.data import load
 
-    with tempfile.TemporaryDirectory(prefix="parley-stage-") as directory:
+    # in Spark's own directory, which goes with the executor even if this process is killed in between
+    disk = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0] or None
+    with tempfile.TemporaryDirectory(prefix="parley-stage-", dir=disk) as directory:
         blocks = {
             split: load(job.dataset, manifest, split, rank, processes, Path(directory))
             for split in ("train", "validation")

@@ -1,0 +1,60 @@
+"""Why a Spark job failed, in one line with the host: from Spark's own records, which its exceptions often leave out."""
+
+import re
+from typing import Any
+
+from pyspark import SparkContext
+
+MOST = 1000  # tasks of a stage that are looked at
+LOST_TASK = re.compile(r"Lost task \S+ in stage \S+ \(TID \d+\) \((\S+) executor \S+\): ")
+JAVA_STACK = re.compile(r"\n\s+at ")
+
+
+def explain(error: BaseException) -> str:
+    """One line: the cause at the bottom of an exception of Python, of Spark, or of Python inside Spark."""
+    message = str(error)
+    if java := getattr(error, "java_exception", None):  # py4j's own text puts its call before the cause
+        message = str(java.getMessage() or java.toString())
+    lost = LOST_TASK.search(message)
+    host = f"{lost[1]}: " if lost else ""
+    return host + _last_words(message[lost.end() :] if lost else message) or type(error).__name__
+
+
+def _last_words(message: str) -> str:
+    """The exception itself, without Java's stack behind it and Python's traceback before it."""
+    text = JAVA_STACK.split(message, maxsplit=1)[0].strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    return lines[-1] if "Traceback (most recent call last):" in text else lines[0]
+
+
+def task_failures(context: SparkContext, group: str) -> list[str]:
+    """`host: cause` of each failed task of a job group; the first failure first."""
+    tracker, store = context.statusTracker(), _store(context)
+    found = []
+    for job in sorted(tracker.getJobIdsForGroup(group)):
+        info = tracker.getJobInfo(job)
+        for stage in sorted(info.stageIds if info else []):
+            for attempt in range(store.lastStageAttempt(stage).attemptId() + 1):
+                for task in _sequence(store.taskList(stage, attempt, MOST)):
+                    if task.errorMessage().isDefined():
+                        found.append(f"{task.host()}: {_last_words(task.errorMessage().get())}")
+    return list(dict.fromkeys(found))
+
+
+def lost_executors(context: SparkContext) -> list[str]:
+    """`host: reason` of each executor that is gone, for example one that YARN killed for its memory."""
+    executors = _sequence(_store(context).executorList(False))
+    return [
+        f"{executor.hostPort().partition(':')[0]}: {_last_words(executor.removeReason().get())}"
+        for executor in executors
+        if executor.removeReason().isDefined()
+    ]
+
+
+def _store(context: SparkContext) -> Any:
+    """What Spark's own web pages are made from; it is kept without them too."""
+    return context._jsc.sc().statusStore()
+
+
+def _sequence(scala: Any) -> list[Any]:
+    return [scala.apply(index) for index in range(scala.length())]

@@ -1,0 +1,73 @@
+"""Ctrl-C while `horovod.spark.run` waits: first the training processes end, then it is a KeyboardInterrupt.
+
+Horovod, once its processes start, puts its own signal handlers in the place of Spark's, leaves them there, and makes
+one more RuntimeError of an interrupt; before that, Spark's handler cancels no job that is just being submitted.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from pyspark import SparkContext
+
+CANCEL_SECONDS = 0.5
+
+
+class Interrupt:
+    """Whether Ctrl-C was pressed, and what it then does."""
+
+    def __init__(self) -> None:
+        self.requested = threading.Event()  # at which Horovod ends the processes that it started
+        self.number = 0  # of the signal
+        self.processes_started = False
+        self.over = threading.Event()
+
+    def handle(self, number: int, _: FrameType | None) -> None:
+        """Handles the signal: while there are no processes, only an exception makes Horovod give up."""
+        first = not self.requested.is_set()
+        self.number = number
+        self.requested.set()
+        if number == signal.SIGINT and first and not self.processes_started:
+            raise KeyboardInterrupt
+
+    def processes_start(self) -> threading.Event:
+        """In the place of the function that Horovod calls just before, to set up handlers of its own."""
+        self.processes_started = True
+        return self.requested
+
+    def cancel(self, context: SparkContext) -> None:
+        """Cancels Horovod's Spark job again and again: one that was not submitted yet would not be cancelled."""
+        while not self.over.wait(CANCEL_SECONDS):
+            if self.requested.is_set() and not self.processes_started:
+                context.cancelAllJobs()
+
+
+@contextlib.contextmanager
+def interruptible(context: SparkContext) -> Iterator[None]:
+    """Raises KeyboardInterrupt after the block if Ctrl-C ended it; leaves all handlers as it found them."""
+    from horovod.runner import gloo_run
+
+    interrupt = Interrupt()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    register, report = gloo_run.register_shutdown_event, threading.excepthook
+    canceller = threading.Thread(target=interrupt.cancel, args=(context,), name="canceller", daemon=True)
+    gloo_run.register_shutdown_event = interrupt.processes_start
+    # Horovod's threads say at length that their job was cancelled
+    threading.excepthook = lambda args: None if interrupt.requested.is_set() else report(args)
+    handlers = [signal.signal(number, interrupt.handle) for number in numbers]
+    canceller.start()
+    try:
+        yield
+    except Exception:
+        if interrupt.number != signal.SIGINT:
+            raise
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+        gloo_run.register_shutdown_event, threading.excepthook = register, report
+        interrupt.over.set()
+        canceller.join()
+    if interrupt.number == signal.SIGINT:
+        raise KeyboardInterrupt
