@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 # One-sided: a model exactly as good as the current one is refused in at most 1 of 20 nights, which costs a night; a
 # stricter level would cost more: real losses that pass for chance.
 SIGNIFICANCE = 0.05
+WAIT = 600  # seconds for another publisher: scoring the rows of its report may take minutes
 
 
 def plan(config: AppConfig) -> str:
@@ -41,7 +42,7 @@ def run(spark: SparkSession, config: AppConfig) -> int:
     """Publishes the run's model, or makes registry.version current again; returns the number of the version in use."""
     storage.use_hadoop_configuration(hadoop_configuration(spark))
     target = config.registry.uri
-    with storage.lease(target):
+    with storage.lease(target, WAIT):
         if config.registry.version:
             return roll_back(target, config.registry.version)
         return publish(spark, config, target)

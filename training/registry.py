@@ -104,8 +104,14 @@ def current_version(registry: str) -> int | None:
     pointer = read_pointer(registry)
     if pointer is None:
         return None
-    require_version(registry, pointer["version"], f"{CURRENT}.json")
-    return int(pointer["version"])
+    number = int(pointer["version"])
+    require_version(registry, number, f"{CURRENT}.json")
+    if model_checksum(version_uri(registry, number)) != pointer["checksum"]:
+        raise UserError(
+            f"version {number} of {registry} is not the model that was published: run publish with registry.version "
+            f"set to one that is whole (there are {', '.join(map(str, versions(registry)))})"
+        )
+    return number
 
 
 def history(registry: str) -> list[dict[str, Any]]:
@@ -122,22 +128,31 @@ def find_version(registry: str, checksum: str) -> int | None:
 
 
 def add_version(registry: str, model: str, publication: dict[str, Any]) -> int:
-    """Copies the model, checked, with its publication.json to a new version, manifest.json last; returns its number.
-
-    Call it under the registry's lease.
-    """
-    taken = {name.split("/")[0] for name in storage.files_below(f"{registry}/versions")}  # also what is half there
-    number = 1 + max((int(name) for name in taken if name.isdigit()), default=0)
-    uri = version_uri(registry, number)
+    """Copies the model, checked, to a new version, its manifest.json last; returns the number."""
     with tempfile.TemporaryDirectory(prefix="parley-model-") as temporary:
         directory = Path(temporary)
         fetch_model(model, directory)
         manifest = directory / "manifest.json"
         content = manifest.read_bytes()
+        if storage.sha256(content) != publication["checksum"]:
+            raise UserError(f"{model} was replaced while it was published: run evaluate and publish again")
         manifest.unlink()
+        number = _claim(registry, publication)
+        uri = version_uri(registry, number)
         storage.upload(directory, uri)
-        storage.write_json(f"{uri}/{PUBLICATION}", {"version": number, **publication})
         storage.write_bytes(f"{uri}/manifest.json", content)
+    return number
+
+
+def _claim(registry: str, publication: dict[str, Any]) -> int:
+    """Creates the publication.json of the next version, also after what is half there; nobody else gets its number."""
+    taken = {name.split("/")[0] for name in storage.files_below(f"{registry}/versions")}
+    number = max((int(name) for name in taken if name.isdigit()), default=0)
+    created = False
+    while not created:
+        number += 1
+        content = json.dumps({"version": number, **publication}, indent=2, ensure_ascii=False) + "\n"
+        created = storage.create(f"{version_uri(registry, number)}/{PUBLICATION}", content.encode())
     return number
 
 
@@ -147,11 +162,12 @@ def make_current(registry: str, number: int) -> None:
     uri = version_uri(registry, number)
     check_model(uri)
     if before := read_pointer(registry):
-        storage.write_json(f"{registry}/history/{before['published_at'].replace(':', '')}.json", before)
+        name = before["published_at"].replace(":", "")  # which no file on HDFS may have
+        storage.write_json(f"{registry}/history/{name}.json", before)
     pointer = {"version": number, "checksum": model_checksum(uri), "published_at": now()}
     storage.write_json(f"{registry}/{CURRENT}.json", pointer)
 
 
 def now() -> str:
     """The time, in UTC, to the microsecond."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
