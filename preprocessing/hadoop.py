@@ -1,30 +1,55 @@
 """The driver's Hadoop configuration, as far as Python processes need it to reach the same stores."""
 
+import os
+import re
+from typing import Any
+
 from pyspark.sql import SparkSession
 
-# Where name nodes are, how to prove who one is, how much to protect; never a key, token or password.
-PREFIXES = (
-    "fs.defaultFS",
-    "fs.viewfs.",
-    "dfs.nameservices",
-    "dfs.ha.namenodes.",
-    "dfs.namenode.rpc-address",
-    "dfs.namenode.kerberos.principal",
-    "dfs.client.failover.",
-    "dfs.client.use.datanode.hostname",
-    "dfs.data.transfer.protection",
-    "hadoop.rpc.protection",
-    "hadoop.security.authentication",
-    "hadoop.security.token.service.use_ip",
+from preprocessing.filesystems import HadoopSettings
+
+# Where stores are, how to prove who one is, how much to protect.
+PUBLIC = re.compile(
+    r"fs\.defaultFS|fs\.viewfs\..*|dfs\.nameservices|dfs\.ha\.namenodes\..*|dfs\.namenode\.rpc-address.*"
+    r"|dfs\.namenode\.kerberos\.principal.*|dfs\.client\.failover\..*|dfs\.client\.use\.datanode\.hostname"
+    r"|dfs\.data\.transfer\.protection|hadoop\.rpc\.protection|hadoop\.security\.authentication"
+    r"|hadoop\.security\.token\.service\.use_ip"
+    r"|fs\.s3a\.(bucket\..+\.)?(endpoint|endpoint\.region|path\.style\.access|connection\.ssl\.enabled)"
+    r"|fs\.azure\.(abfs\.endpoint|always\.use\.https)"
 )
+SECRET = re.compile(r"fs\.s3a\.(bucket\..+\.)?(access\.key|secret\.key|session\.token)|fs\.azure\.account\.key(\..+)?")
+# What every session starts with, as far as nothing else is said.
+SPARK_DEFAULTS = {
+    # Spark's own pattern lets Azure's account keys through, into the event log and the page of the environment.
+    "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|account[.]?key",
+    # Hadoop's connectors try again for minutes (ABFS 30 times): a store that is down or refuses shows within one.
+    "spark.hadoop.fs.s3a.connection.establish.timeout": "5s",
+    "spark.hadoop.fs.s3a.attempts.maximum": "3",
+    "spark.hadoop.fs.s3a.retry.limit": "3",
+    "spark.hadoop.fs.azure.io.retry.max.retries": "4",
+}
 
 
-def hadoop_configuration(spark: SparkSession) -> dict[str, str]:
-    """Those settings of the driver that begin with one of PREFIXES."""
-    entries = spark.sparkContext._jsc.hadoopConfiguration().iterator()
-    found: dict[str, str] = {}
-    while entries.hasNext():
-        entry = entries.next()
-        if entry.getKey().startswith(PREFIXES):
-            found[entry.getKey()] = entry.getValue()
+def hadoop_configuration(spark: SparkSession) -> HadoopSettings:
+    """Those settings of the driver that Python processes need, secrets of credential providers among them.
+
+    They may travel to Python processes inside a task or a message, never in a file, a log or a command line.
+    """
+    configuration = spark.sparkContext._jsc.hadoopConfiguration()
+    _take_environment(configuration)
+    names = {entry.getKey() for entry in configuration}
+    found = HadoopSettings({name: configuration.get(name) for name in names if PUBLIC.fullmatch(name)})
+    jvm: Any = spark._jvm
+    factory = jvm.org.apache.hadoop.security.alias.CredentialProviderFactory
+    for provider in factory.getProviders(configuration):
+        names.update(provider.getAliases())
+    for name in filter(SECRET.fullmatch, names):
+        found[name] = "".join(configuration.getPassword(name))
     return found
+
+
+def _take_environment(configuration: Any) -> None:
+    """An Azure account's key from the environment into the session, as Spark itself does with AWS_ACCESS_KEY_ID."""
+    account, key = (os.environ.get(f"AZURE_STORAGE_ACCOUNT_{name}") for name in ("NAME", "KEY"))
+    if account and key:
+        configuration.setIfUnset(f"fs.azure.account.key.{account}.dfs.core.windows.net", key)

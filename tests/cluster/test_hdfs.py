@@ -61,6 +61,7 @@ assert not storage.exists(f"{base}/c")
 def test_one_of_several_takes_over_from_a_dead_process(hadoop: dict[str, str]) -> None:
     run(hadoop, """
 import threading
+from preprocessing import lease
 assert [storage.create(f"{base}/d/file", content) for content in (b"1", b"2")] == [True, False]
 assert storage.read_bytes(f"{base}/d/file") == b"1" and storage.files_below(f"{base}/d") == ["file"]
 storage.write_json(f"{base}/d/out.lease", {"host": "elsewhere", "pid": 1, "id": "f" * 32, "renewed": 0})
@@ -70,7 +71,7 @@ def add():
         with storage.lease(f"{base}/d/out", wait=60):
             before = int(storage.read_text(f"{base}/d/count"))
             storage.write_text(f"{base}/d/count", str(before + 1))
-storage.POLL_SECONDS = 0.01
+lease.POLL_SECONDS = 0.01
 threads = [threading.Thread(target=add) for _ in range(4)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()

@@ -26,8 +26,8 @@ with lease(sys.argv[1]):
 ADDER = """
 import sys, threading
 from pathlib import Path
-from preprocessing import storage
-storage.POLL_SECONDS = 0.001
+from preprocessing import lease, storage
+lease.POLL_SECONDS = 0.001
 count = Path(sys.argv[1], "count")
 def add():
     for _ in range(10):
