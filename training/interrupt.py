@@ -1,10 +1,12 @@
-"""Ctrl-C while `horovod.spark.run` waits: first the training processes end, then it is a KeyboardInterrupt.
+"""Ctrl-C while training starts or runs: first its processes end, then it is a KeyboardInterrupt.
 
 Horovod, once its processes start, puts its own signal handlers in the place of Spark's, leaves them there, and makes
-one more RuntimeError of an interrupt; before that, Spark's handler cancels no job that is just being submitted.
+one more RuntimeError of an interrupt. Spark's handler, before that, talks to the JVM in the middle of another talk,
+also in a fork, which shares its socket, and cancels no job that is just being submitted.
 """
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -21,16 +23,16 @@ class Interrupt:
     def __init__(self) -> None:
         self.requested = threading.Event()  # at which Horovod ends the processes that it started
         self.number = 0  # of the signal
+        self.pid = os.getpid()
         self.processes_started = False
         self.over = threading.Event()
 
     def handle(self, number: int, _: FrameType | None) -> None:
-        """Handles the signal: while there are no processes, only an exception makes Horovod give up."""
-        first = not self.requested.is_set()
+        """Handles the signal; raises nothing, as that could leave an answer of the JVM's to be read in the next talk."""
+        if os.getpid() != self.pid:  # a fork of this process, which a terminal interrupts too
+            os._exit(1)
         self.number = number
         self.requested.set()
-        if number == signal.SIGINT and first and not self.processes_started:
-            raise KeyboardInterrupt
 
     def processes_start(self) -> threading.Event:
         """In the place of the function that Horovod calls just before, to set up handlers of its own."""
@@ -38,7 +40,7 @@ class Interrupt:
         return self.requested
 
     def cancel(self, context: SparkContext) -> None:
-        """Cancels Horovod's Spark job again and again: one that was not submitted yet would not be cancelled."""
+        """Cancels what Spark does, again and again: a job that was not submitted yet would not be cancelled."""
         while not self.over.wait(CANCEL_SECONDS):
             if self.requested.is_set() and not self.processes_started:
                 context.cancelAllJobs()
@@ -46,7 +48,10 @@ class Interrupt:
 
 @contextlib.contextmanager
 def interruptible(context: SparkContext) -> Iterator[None]:
-    """Raises KeyboardInterrupt after the block if Ctrl-C ended it; leaves all handlers as it found them."""
+    """The block in which training is prepared and run, once; KeyboardInterrupt after it if Ctrl-C ended it.
+
+    Handlers are afterwards what they were before.
+    """
     from horovod.runner import gloo_run
 
     interrupt = Interrupt()

@@ -57,12 +57,16 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
         if storage.exists(f"{run}/manifest.json"):
             log.info("%s is already trained with these settings; nothing to do", run)
             return dict(json.loads(storage.read_text(f"{run}/manifest.json")))
-        interface = check_executors(spark.sparkContext, training.processes, [dataset], [run], hadoop)
-        storage.write_text(f"{run}/config.toml", tomli_w.dumps(settings))
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
         job = TrainJob(dataset, run, manifest.fingerprint, model, training, latest_epoch(run), threads, hadoop)
         began = time.monotonic()
-        best = _run(spark.sparkContext, job, manifest, interface)
+        try:
+            with interruptible(spark.sparkContext):
+                interface = check_executors(spark.sparkContext, training.processes, [dataset], [run], hadoop)
+                storage.write_text(f"{run}/config.toml", tomli_w.dumps(settings))
+                best = _run(spark.sparkContext, job, manifest, interface)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_how_far(job)) from None
         facts = {
             "kind": "run", "version": 1, "dataset": dataset, "fingerprint": manifest.fingerprint, "best": best,
             "seconds": round(time.monotonic() - began, 1), "versions": versions(),
@@ -139,7 +143,7 @@ def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest, interf
         # asked in the same words, it then answers from its cache
         assert gloo_built(verbose=False), "this Horovod was built without Gloo: build it with scripts/build_horovod.sh"
     try:
-        with interruptible(context), Display(job.run):
+        with Display(job.run):
             results = horovod.spark.run(
                 train_worker, args=(job,), num_proc=training.processes, start_timeout=START_SECONDS, use_gloo=True,
                 env=environment, verbose=0, nics={interface},

@@ -82,7 +82,7 @@ class Display:
         storage.remove(f"{self.run}/{FILE}")
 
     def _watch(self) -> None:
-        bar = tqdm(total=0, unit="step", disable=not sys.stderr.isatty(), leave=False, bar_format="{desc} |{bar}|")
+        bar = tqdm(total=0, desc="starting", disable=not sys.stderr.isatty(), leave=False, bar_format="{desc} |{bar}|")
         shown, next_line = None, time.monotonic() + LINE_SECONDS
         while not self.done.wait(WRITE_SECONDS):
             progress = _read(self.run)
