@@ -28,7 +28,7 @@ class Interrupt:
         self.over = threading.Event()
 
     def handle(self, number: int, _: FrameType | None) -> None:
-        """Handles the signal; raises nothing, as that could leave an answer of the JVM's to be read in the next talk."""
+        """Handles the signal; raises nothing, as that could leave the JVM's answer to be read in the next talk."""
         if os.getpid() != self.pid:  # a fork of this process, which a terminal interrupts too
             os._exit(1)
         self.number = number
