@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pyspark.sql import SparkSession
 from jobs.config import AppConfig, describe, load_config
 from jobs.result import leave_result
 from preprocessing.errors import ClusterError, UserError
+from training.failures import explain, lost_executors
 
 log = logging.getLogger("jobs")
 
@@ -39,30 +41,42 @@ LOCAL = {
 
 
 def run_job(job: Job, plan: Plan, arguments: Sequence[str] | None = None) -> int:
-    """Runs a job as a command; returns 0 when done, 2 for the caller's mistake, and lets failures raise (exit 1)."""
+    """Runs a job as a command; returns 0 when done, 2 for the caller's mistake, 1 for a failure."""
     parser = argparse.ArgumentParser(description=job.__doc__, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="configuration in TOML; see conf/")
     parser.add_argument("--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="overrides one key")
     parser.add_argument("--dry-run", action="store_true", help="print the configuration and the plan; start nothing")
     options = parser.parse_args(arguments)
     configure_logging()
+    lost: list[str] = []  # executors
     try:
         config = load_config(options.config, options.set)
         if options.dry_run:
             sys.stdout.write(f"{tomli_w.dumps(describe(config))}\n# plan: {plan(config)}\n")
             return 0
         with make_session(config) as spark:
-            job(spark, config)
-    except (UserError, ClusterError) as error:
-        line, code = " ".join(str(error).split()), 2 if isinstance(error, UserError) else 1
-        sys.stderr.write(f"parley: {line}\n")
-        leave_result(code, line)
-        return code
+            try:
+                job(spark, config)
+            except Exception:
+                lost = lost_executors(spark.sparkContext)
+                raise
+    except UserError as error:
+        return _end(2, str(error))
+    except ClusterError as error:
+        return _end(1, str(error))
     except Exception as error:
-        leave_result(1, f"{type(error).__name__}: {error}")
-        raise
-    leave_result(0, "")
-    return 0
+        traceback.print_exc()
+        return _end(1, "; ".join([f"failed: {explain(error)}", *lost]))
+    return _end(0, "")
+
+
+def _end(code: int, message: str) -> int:
+    """Says in one line how a job ended, here and where submit.sh looks for it; returns `code`."""
+    line = " ".join(message.split())
+    if line:
+        sys.stderr.write(f"parley: {line}\n")
+    leave_result(code, line)
+    return code
 
 
 def configure_logging() -> None:

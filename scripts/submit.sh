@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs a job on YARN: submit.sh JOB --config FILE [--set section.key=value ...] [--dry-run]
 #
-# JOB is generate, preprocess, train or evaluate; Spark's settings for it are in conf/spark/JOB.conf.
+# JOB is a file in jobs/; Spark's settings for it are in conf/spark/JOB.conf, and what a configuration NAME.toml wants
+# otherwise is in conf/spark/NAME/JOB.conf.
 # PARLEY_DEPLOY_MODE  client (the default: the driver runs here) or cluster
 # PARLEY_ENVIRONMENT  URI of the archive that scripts/pack_environment.sh made; without it PYSPARK_PYTHON names an
 #                     interpreter that has Parley on every node (the default: this checkout's .venv)
@@ -26,9 +27,12 @@ if [ -z "$submit" ] && [ -n "$spark" ]; then export SPARK_HOME=$spark; submit=$s
 [ -x "$submit" ] || die "no spark-submit: run make setup, or set SPARK_HOME"
 
 options=(--master yarn --deploy-mode "$mode" --name "parley $job")
-while read -r key value; do
-    case $key in ''|'#'*) ;; *) options+=(--conf "$key=$value") ;; esac
-done < "$settings"
+add_settings() { # add_settings FILE, in which {home} is this checkout
+    while read -r key value; do
+        case $key in ''|'#'*) ;; *) options+=(--conf "$key=${value//\{home\}/$home}") ;; esac
+    done < "$1"
+}
+add_settings "$settings"
 if [ -n "${PARLEY_ENVIRONMENT:-}" ]; then
     options+=(--archives "$PARLEY_ENVIRONMENT#environment" --conf spark.pyspark.python=./environment/bin/python)
     [ "$mode" = cluster ] || options+=(--conf "spark.pyspark.driver.python=$python")
@@ -43,6 +47,8 @@ while [ $# -gt 0 ]; do
     case $1 in
         --config)
             [ -f "${2:-}" ] || die "--config ${2:-}: no such file"
+            more="$home/conf/spark/$(basename "$2" .toml)/$job.conf"
+            if [ -f "$more" ]; then add_settings "$more"; fi
             if [ "$mode" = cluster ]; then options+=(--files "$2"); set -- "$1" "$(basename "$2")" "${@:3}"; fi
             arguments+=("$1" "$2"); shift 2 ;;
         *) arguments+=("$1"); shift ;;
@@ -54,10 +60,21 @@ if [ "$mode" = client ]; then  # in cluster mode the driver's log is the contain
 fi
 # shellcheck disable=SC2206  # words, on purpose
 options+=(${SPARK_OPTIONS:-})
-[ "$mode" = cluster ] || exec "$submit" "${options[@]}" "$home/jobs/$job.py" "${arguments[@]}"
-
-# In cluster mode spark-submit says 1 for every failure: the job leaves its exit code and its line on storage.
-result="hdfs:///tmp/parley-$(id -un)-$(date +%s)-$$.json"
-options+=(--conf "spark.yarn.appMasterEnv.PARLEY_RESULT=$result")
-"$submit" "${options[@]}" "$home/jobs/$job.py" "${arguments[@]}" || true
-exec "$python" -m jobs.result "$result"
+result=()
+if [ "$mode" = cluster ]; then  # spark-submit then says 1 for every failure: the job leaves its end on storage
+    result=("hdfs:///tmp/parley-$(id -un)-$(date +%s)-$$.json")
+    options+=(--conf "spark.yarn.appMasterEnv.PARLEY_RESULT=${result[0]}")
+fi
+said=$(mktemp -d)
+trap 'rm -rf "$said"' EXIT
+mkfifo "$said/out" "$said/err"
+tee "$said/out.log" < "$said/out" &
+tee "$said/err.log" < "$said/err" >&2 &
+"$submit" "${options[@]}" "$home/jobs/$job.py" "${arguments[@]}" > "$said/out" 2> "$said/err" &
+child=$!
+trap 'kill -TERM "$child" 2>/dev/null' INT TERM  # a scheduler that ends this ends the driver
+status=0
+wait "$child" || status=$?
+wait || true
+cat "$said/out.log" "$said/err.log" > "$said/all.log"
+"$python" -m jobs.submission "$status" "$said/all.log" "${result[@]}"

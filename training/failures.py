@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from py4j.protocol import Py4JError
 from pyspark import SparkContext
 
 MOST = 1000  # tasks of a stage that are looked at
@@ -43,7 +44,10 @@ def task_failures(context: SparkContext, group: str) -> list[str]:
 
 def lost_executors(context: SparkContext) -> list[str]:
     """`host: reason` of each executor that is gone, for example one that YARN killed for its memory."""
-    executors = _sequence(_store(context).executorList(False))
+    try:
+        executors = _sequence(_store(context).executorList(False))
+    except (Py4JError, OSError):  # the JVM itself is gone
+        return ["Spark's driver itself ended"]
     return [
         f"{executor.hostPort().partition(':')[0]}: {_last_words(executor.removeReason().get())}"
         for executor in executors

@@ -34,7 +34,7 @@ GLOO_SECONDS = 120  # for all ranks to import TensorFlow and meet; Horovod's own
 
 
 class TrainingFailed(RuntimeError):
-    """A rank failed; the message holds what it wrote before it died."""
+    """A rank failed; the message is what it wrote before it died."""
 
 
 def train(spark: SparkSession, dataset: str, model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
@@ -150,8 +150,7 @@ def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest, interf
                 executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
             )  # fmt: skip
     except Exception as error:
-        gone = "; ".join(lost_executors(context))
-        raise TrainingFailed(_first_error(job.run) or gone or f"no rank could say why: {error}") from error
+        raise _training_failed(context, job.run, error) from error
     return dict(results[0])
 
 
@@ -162,10 +161,12 @@ def _how_far(job: TrainJob) -> str:
     return f"interrupted: {kept if epochs else 'before the first epoch was done; the same command begins again'}"
 
 
-def _first_error(run: str) -> str | None:
-    """What the rank that failed first wrote: the others only saw it go."""
+def _training_failed(context: SparkContext, run: str, error: Exception) -> TrainingFailed:
+    """What the rank that failed first wrote, with its traceback as a note: the others only saw it go."""
     reports = [json.loads(storage.read_text(f"{run}/errors/{name}")) for name in storage.files_below(f"{run}/errors")]
-    if not reports:
-        return None
+    if not reports:  # killed from outside
+        return TrainingFailed("; ".join(lost_executors(context)) or f"no rank could say why: {error}")
     first = min(reports, key=lambda report: report["time"])
-    return f"rank {first['rank']} on {first['host']}: {first['error']}\n{first['traceback']}"
+    failed = TrainingFailed(f"rank {first['rank']} on {first['host']}: {first['error']}")
+    failed.add_note(first["traceback"])
+    return failed
