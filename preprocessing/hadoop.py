@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from preprocessing.filesystems import HadoopSettings
 
 # Where stores are, how to prove who one is, how much to protect.
-PUBLIC = re.compile(
+PUBLIC = (
     r"fs\.defaultFS|fs\.viewfs\..*|dfs\.nameservices|dfs\.ha\.namenodes\..*|dfs\.namenode\.rpc-address.*"
     r"|dfs\.namenode\.kerberos\.principal.*|dfs\.client\.failover\..*|dfs\.client\.use\.datanode\.hostname"
     r"|dfs\.data\.transfer\.protection|hadoop\.rpc\.protection|hadoop\.security\.authentication"
@@ -37,14 +37,12 @@ def hadoop_configuration(spark: SparkSession) -> HadoopSettings:
     """
     configuration = spark.sparkContext._jsc.hadoopConfiguration()
     _take_environment(configuration)
-    names = {entry.getKey() for entry in configuration}
-    found = HadoopSettings({name: configuration.get(name) for name in names if PUBLIC.fullmatch(name)})
+    found = HadoopSettings(configuration.getValByRegex(f"^({PUBLIC}|{SECRET})$"))
     jvm: Any = spark._jvm
-    factory = jvm.org.apache.hadoop.security.alias.CredentialProviderFactory
-    for provider in factory.getProviders(configuration):
-        names.update(provider.getAliases())
-    for name in filter(SECRET.fullmatch, names):
-        found[name] = "".join(configuration.getPassword(name))
+    for provider in jvm.org.apache.hadoop.security.alias.CredentialProviderFactory.getProviders(configuration):
+        for alias in provider.getAliases():
+            if re.fullmatch(SECRET, alias):
+                found[alias] = "".join(configuration.getPassword(alias))
     return found
 
 
