@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 from jobs.config import AppConfig, describe, load_config
 from jobs.result import leave_result
 from preprocessing.errors import ClusterError, UserError
+from preprocessing.hadoop import SPARK_DEFAULTS
 from training.failures import explain, lost_executors
 
 log = logging.getLogger("jobs")
@@ -24,6 +25,7 @@ Job = Callable[[SparkSession, AppConfig], Any]
 Plan = Callable[[AppConfig], str]
 
 DEFAULTS = {
+    **SPARK_DEFAULTS,
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.showConsoleProgress": "false",  # would draw over our own progress
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",

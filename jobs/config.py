@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from preprocessing.config import FORMATS, CorpusConfig, DatasetConfig, GeneratorConfig, require
 from preprocessing.errors import UserError
+from preprocessing.hadoop import SECRET
 from training.config import ModelConfig, TrainingConfig
 from training.registry import RegistryConfig
 
@@ -48,6 +50,14 @@ class SparkConfig:
     """What a SparkSession gets where spark-submit did not say otherwise."""
 
     conf: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in self.conf:
+            if re.fullmatch(rf"spark\.hadoop\.({SECRET})", key):
+                raise UserError(
+                    f"{key} is a secret, and this configuration is shown in logs and command lines: take it out, and "
+                    "set it in the environment or in a credential provider (see docs/storage.md)"
+                )
 
 
 @dataclass(frozen=True)

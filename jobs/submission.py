@@ -5,28 +5,13 @@ import sys
 from pathlib import Path
 
 from jobs.result import take_result
+from training.failures import remedy
 
 EXCEPTION = re.compile(
     r'^\s*(?:Exception in thread "[^"]*" |Caused by: )?((?:[\w$]+\.)+[\w$]*(?:Exception|Error)): (.+)$'
 )
 DIAGNOSTICS = re.compile(r"^\s*(?:diagnostics: |.*Diagnostics: )(.*\S)")
 OURS = "parley: "
-
-# What a line holds, and what to do about it.
-REMEDIES = (
-    ("unknown queue", "name a queue that there is, with SPARK_OPTIONS='--queue NAME'"),
-    ("Connection refused|NoRouteToHost|UnknownHost|ConnectTimeout",
-     "is the cluster up, and is HADOOP_CONF_DIR the one of this cluster?"),
-    ("Permission denied|AccessControlException",
-     "may this user write there? kinit or HADOOP_USER_NAME tells who it is"),
-    ("File does not exist|FileNotFound|No such file",
-     "correct the path; scripts/pack_environment.sh makes archives"),
-    ("credentials|GSS initiate|Client cannot authenticate|SIMPLE authentication is not enabled",
-     "run kinit, or submit with SPARK_OPTIONS='--principal NAME --keytab FILE'"),
-    ("is above the max threshold", "ask for less memory, or let YARN hand out larger containers"),
-    (r"beyond the '(PHYSICAL|VIRTUAL)' memory limit|memory limits|exit ?[cC]ode:? -?(137|143|104)",
-     "give more memory: spark.executor.memoryOverhead for executors, spark.driver.memoryOverhead for the driver"),
-)  # fmt: skip
 
 
 def explain(said: str) -> str:
@@ -37,12 +22,8 @@ def explain(said: str) -> str:
     ends = [*causes[-1:], *told[-1:]]
     if not ends:
         return "spark-submit failed without saying why: see its output above"
-    line = next((end for end in ends if _remedy(end)), ends[-1])
-    return f"{' '.join(line.split())}{_remedy(line)}"
-
-
-def _remedy(line: str) -> str:
-    return next((f": {remedy}" for pattern, remedy in REMEDIES if re.search(pattern, line)), "")
+    line = next((end for end in ends if remedy(end)), ends[-1])
+    return f"{' '.join(line.split())}{remedy(line)}"
 
 
 def main(status: int, said: str, result: str = "") -> int:

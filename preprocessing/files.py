@@ -83,9 +83,10 @@ def write_json(uri: str, content: Any) -> None:
 def remove(uri: str) -> None:
     """Removes a file or a directory with all it holds, its manifest first; nothing if there is none."""
     filesystem, path = open_store(uri)
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        filesystem.rm_file(f"{path.rstrip('/')}/{MANIFEST}")
     with contextlib.suppress(FileNotFoundError):
+        if not filesystem.isfile(path):  # HDFS refuses a path below a file as something one may not do
+            with contextlib.suppress(FileNotFoundError):
+                filesystem.rm_file(f"{path.rstrip('/')}/{MANIFEST}")
         filesystem.rm(path, recursive=True)
 
 

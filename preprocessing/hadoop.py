@@ -17,7 +17,7 @@ PUBLIC = (
     r"|fs\.s3a\.(bucket\..+\.)?(endpoint|endpoint\.region|path\.style\.access|connection\.ssl\.enabled)"
     r"|fs\.azure\.(abfs\.endpoint|always\.use\.https)"
 )
-SECRET = re.compile(r"fs\.s3a\.(bucket\..+\.)?(access\.key|secret\.key|session\.token)|fs\.azure\.account\.key(\..+)?")
+SECRET = r"fs\.s3a\.(bucket\..+\.)?(access\.key|secret\.key|session\.token)|fs\.azure\.account\.key(\..+)?"
 # What every session starts with, as far as nothing else is said.
 SPARK_DEFAULTS = {
     # Spark's own pattern lets Azure's account keys through, into the event log and the page of the environment.

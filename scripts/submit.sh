@@ -22,6 +22,9 @@ shift
 python=${PYSPARK_PYTHON:-$home/.venv/bin/python}
 mode=${PARLEY_DEPLOY_MODE:-client}
 spark=$("$home/.venv/bin/python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))' 2>/dev/null || true)
+own=$home/.venv/bin/python
+[ -x "$own" ] || own=$python
+[ "$mode" = cluster ] || command -v "$python" >/dev/null || die "no Python at $python: run make setup, or correct PYSPARK_PYTHON"
 if [ -n "${SPARK_HOME:-}" ]; then submit=$SPARK_HOME/bin/spark-submit; else submit=$(command -v spark-submit || true); fi
 if [ -z "$submit" ] && [ -n "$spark" ]; then export SPARK_HOME=$spark; submit=$spark/bin/spark-submit; fi
 [ -x "$submit" ] || die "no spark-submit: run make setup, or set SPARK_HOME"
@@ -77,4 +80,4 @@ status=0
 wait "$child" || status=$?
 wait || true
 cat "$said/out.log" "$said/err.log" > "$said/all.log"
-"$python" -m jobs.submission "$status" "$said/all.log" "${result[@]}"
+"$own" -m jobs.submission "$status" "$said/all.log" "${result[@]}"

@@ -10,15 +10,37 @@ MOST = 1000  # tasks of a stage that are looked at
 LOST_TASK = re.compile(r"Lost task \S+ in stage \S+ \(TID \d+\) \((\S+) executor \S+\): ")
 JAVA_STACK = re.compile(r"\n\s+at ")
 
+# What a line holds, and what to do about it.
+REMEDIES = (
+    ("unknown queue", "name a queue that there is, with SPARK_OPTIONS='--queue NAME'"),
+    ("Connection refused|NoRouteToHost|UnknownHost|ConnectTimeout",
+     "is the cluster up, and is HADOOP_CONF_DIR the one of this cluster?"),
+    ("Permission denied|AccessControlException",
+     "may this user write there? kinit or HADOOP_USER_NAME tells who it is"),
+    ("File does not exist|FileNotFound|No such file",
+     "correct the path; scripts/pack_environment.sh makes archives"),
+    ("credentials|GSS initiate|Client cannot authenticate|SIMPLE authentication is not enabled",
+     "run kinit, or submit with SPARK_OPTIONS='--principal NAME --keytab FILE'"),
+    ("is above the max threshold", "ask for less memory, or let YARN hand out larger containers"),
+    (r"beyond the '(PHYSICAL|VIRTUAL)' memory limit|memory limits|exit ?[cC]ode:? -?(137|143|104)",
+     "give more memory: spark.executor.memoryOverhead for executors, spark.driver.memoryOverhead for the driver"),
+)  # fmt: skip
+
 
 def explain(error: BaseException) -> str:
-    """One line: the cause at the bottom of an exception of Python, of Spark, or of Python inside Spark."""
+    """One line: the cause at the bottom of an exception of Python, Spark, or Python inside Spark; and what to do."""
     message = str(error)
     if java := getattr(error, "java_exception", None):  # py4j's own text puts its call before the cause
         message = str(java.getMessage() or java.toString())
     lost = LOST_TASK.search(message)
     host = f"{lost[1]}: " if lost else ""
-    return host + _last_words(message[lost.end() :] if lost else message) or type(error).__name__
+    line = host + _last_words(message[lost.end() :] if lost else message) or type(error).__name__
+    return line + remedy(line)
+
+
+def remedy(line: str) -> str:
+    """What to do about a cause, to be put behind it; nothing where that is not known."""
+    return next((f": {remedy}" for pattern, remedy in REMEDIES if re.search(pattern, line)), "")
 
 
 def _last_words(message: str) -> str:

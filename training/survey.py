@@ -22,29 +22,13 @@ def found_versions() -> dict[str, str]:
 
 
 def check_stores(inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Reads the manifests of `inputs`, writes and renames beside `outputs`; raises UserError or ClusterError."""
+    """Reads the manifests of `inputs`, writes and renames beside `outputs`. Raises UserError or StoreError."""
     for uri in inputs:
-        try:
-            read_manifest(uri)
-        except UserError:
-            raise
-        except Exception as error:  # whatever a store's library raises
-            raise _store_error("read", uri, error) from error
+        read_manifest(uri)
     for uri in outputs:
         probe = f"{uri.rstrip('/')}.preflight-{uuid.uuid4().hex[:8]}"
-        try:
-            storage.write_text(probe, socket.gethostname())  # where a store renames, this does
-            storage.remove(probe)
-        except Exception as error:
-            raise _store_error("write", uri, error) from error
-
-
-def _store_error(verb: str, uri: str, error: Exception) -> ClusterError:
-    lines = str(error).strip().splitlines() or ["no reason given"]
-    return ClusterError(
-        f"{socket.gethostname()} cannot {verb} {uri}: {type(error).__name__}: {lines[0]}: "
-        "is the store up, are its address and the credentials right, and may this user do it?"
-    )
+        storage.write_text(probe, socket.gethostname())  # where a store renames, this does
+        storage.remove(probe)
 
 
 def check_versions(answers: Sequence[Answer]) -> None:
