@@ -31,7 +31,7 @@ def main(status: int, said: str, result: str = "") -> int:
 
     `status` is spark-submit's own, `said` what it printed, `result` the URI where a job in cluster mode leaves its end.
     """
-    left = take_result(result) if result else None
+    left = take_result(result) if result and "Submitted application" in said else None
     if left is not None:
         code, message = left
     else:

@@ -22,13 +22,16 @@ def found_versions() -> dict[str, str]:
 
 
 def check_stores(inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Reads the manifests of `inputs`, writes and renames beside `outputs`. Raises UserError or StoreError."""
+    """Reads the manifests of `inputs`, writes and renames beside `outputs`. Raises UserError or ClusterError."""
     for uri in inputs:
         read_manifest(uri)
     for uri in outputs:
         probe = f"{uri.rstrip('/')}.preflight-{uuid.uuid4().hex[:8]}"
-        storage.write_text(probe, socket.gethostname())  # where a store renames, this does
-        storage.remove(probe)
+        try:
+            storage.write_text(probe, socket.gethostname())  # where a store renames, this does
+            storage.remove(probe)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"{socket.gethostname()} cannot write {uri}: {error}: choose another path") from None
 
 
 def check_versions(answers: Sequence[Answer]) -> None:
