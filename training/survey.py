@@ -40,9 +40,10 @@ def check_stores(inputs: Sequence[str], outputs: Sequence[str]) -> None:
 
 
 def _store_error(verb: str, uri: str, error: Exception) -> ClusterError:
-    lines = str(error).strip().splitlines() or ["no reason given"]
+    cause = error.__cause__ or error  # what the store's own client said
+    lines = str(cause).strip().splitlines() or ["no reason given"]
     return ClusterError(
-        f"{socket.gethostname()} cannot {verb} {uri}: {type(error).__name__}: {lines[0]}: "
+        f"{socket.gethostname()} cannot {verb} {uri}: {type(cause).__name__}: {lines[0]}: "
         "is the store up, are its address and the credentials right, and may this user do it?"
     )
 
