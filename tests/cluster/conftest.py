@@ -157,6 +157,8 @@ class Azure(Server):
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server, of each kind in turn, for the tests of one file."""
     server = request.param(tmp_path_factory.mktemp(request.param.kind))
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
