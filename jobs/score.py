@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
@@ -66,7 +66,7 @@ def predict(frame: DataFrame, model: str, text: Column, kept: Sequence[str]) -> 
         replace_text, text=TEXT, name=SAID, uri=model, checksum=model_checksum(model), threads=threads,
         hadoop=hadoop_configuration(spark),
     )  # fmt: skip
-    asked = F.when(has_text(text), text.cast("string")).alias(TEXT)
+    asked = F.when(has_text(text), text).alias(TEXT)
     rows = frame.select(*[F.col(f"`{name}`") for name in kept], asked)
     return rows.mapInArrow(add, StructType([*rows.schema.fields[:-1], StructField(SAID, PREDICTION)]))
 
@@ -81,7 +81,7 @@ def score(frame: DataFrame, model: str, text: str = "text", keep: Sequence[str] 
 
     `model` is the URI of a run's model or of a version in a registry; `text` a column, or a dotted path into one.
     """
-    require_columns(frame, [text], "text")
+    require_text(frame, text)
     require_columns(frame, keep, "keep")
     kept = keep or frame.columns
     if clash := sorted({name.lower() for name in kept} & set(ADDED)):
@@ -109,12 +109,22 @@ def column(frame: DataFrame, name: str) -> Column:
 def require_columns(frame: DataFrame, names: Sequence[str], key: str) -> None:
     """Raises UserError, naming the nearest column, where the table lacks one."""
     for name in names:
-        if name not in frame.columns and name.split(".")[0] not in frame.columns:
+        try:
+            frame.select(column(frame, name))
+        except AnalysisException:
             near = difflib.get_close_matches(name, frame.columns, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"set scoring.{key} to one of them"
             raise UserError(
                 f"scoring.{key} names '{name}': the table has no such column; it has {', '.join(frame.columns)}: {hint}"
-            )
+            ) from None
+
+
+def require_text(frame: DataFrame, name: str) -> None:
+    """Raises UserError unless the table has this column, and it holds strings."""
+    require_columns(frame, [name], "text")
+    kind = frame.select(column(frame, name)).schema[0].dataType
+    if not isinstance(kind, StringType):
+        raise UserError(f"scoring.text names '{name}': it must hold strings, found {kind.simpleString()}")
 
 
 def read_table(spark: SparkSession, scoring: ScoringConfig) -> DataFrame:
@@ -172,6 +182,8 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
 def _both(table: DataFrame, scoring: ScoringConfig, model: str) -> tuple[DataFrame, DataFrame]:
     """The rows with predictions, and those without text, or that could not be parsed, with the reason."""
     kept = list(scoring.keep) or [name for name in table.columns if name != MALFORMED]
+    require_text(table, scoring.text)
+    require_columns(table, kept, "keep")
     malformed = F.col(MALFORMED) if MALFORMED in table.columns else F.lit(None).cast("string")
     reason = F.when(malformed.isNotNull(), "malformed record").when(~has_text(column(table, scoring.text)), "no text")
     named = [F.col(f"`{name}`") for name in kept]

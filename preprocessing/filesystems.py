@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from fsspec import AbstractFileSystem
 
 from preprocessing.errors import ClusterError
 
+JAVA_STACK = re.compile(r"\n|\\n\\tat ")  # also as hdfs-native quotes it
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -27,6 +29,8 @@ class HadoopSettings(dict[str, str]):
         return f"<{len(self)} Hadoop settings>"
 
 
+# A name node that does not answer shows within a minute; hdfs-native and Hadoop try for 3 minutes by default.
+HDFS_DEFAULTS = {"dfs.client.failover.max.attempts": "6"}
 _hadoop = HadoopSettings()  # this process' Hadoop settings, from the driver
 
 
@@ -43,7 +47,9 @@ def open_store(uri: str) -> tuple[AbstractFileSystem, str]:
     if scheme in ("hdfs", "viewfs"):
         if not authority and _hadoop.get("fs.defaultFS", "").startswith("hdfs://"):
             uri = f"{_hadoop['fs.defaultFS'].rstrip('/')}{rest}"
-        options = {name: value for name, value in _hadoop.items() if not name.startswith(("fs.s3a.", "fs.azure."))}
+        options = HDFS_DEFAULTS | {
+            name: value for name, value in _hadoop.items() if not name.startswith(("fs.s3a.", "fs.azure."))
+        }
         return fsspec.core.url_to_fs(uri, **options)
     if scheme in ("s3", "s3a"):  # a listing that is kept would not show what others write
         return fsspec.core.url_to_fs(uri, use_listings_cache=False, **_s3_options(authority))
@@ -117,7 +123,7 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
         except ours:
             raise
         except Exception as error:
-            line = (str(error).strip().splitlines() or ["no reason given"])[0]
+            line = JAVA_STACK.split(str(error).strip())[0] or "no reason given"
             if isinstance(error, FileNotFoundError) and "bucket does not exist" not in line:
                 raise
             raise StoreError(

@@ -6,7 +6,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from preprocessing.filesystems import HadoopSettings
+from preprocessing.filesystems import HDFS_DEFAULTS, HadoopSettings
 
 # Where stores are, how to prove who one is, how much to protect.
 PUBLIC = (
@@ -23,6 +23,7 @@ SPARK_DEFAULTS = {
     # Spark's own pattern lets Azure's account keys through, into the event log and the page of the environment.
     "spark.redaction.regex": r"(?i)secret|password|token|access[.]?key|account[.]?key",
     # Hadoop's connectors try again for minutes (ABFS 30 times): a store that is down or refuses shows within one.
+    **{f"spark.hadoop.{name}": value for name, value in HDFS_DEFAULTS.items()},
     "spark.hadoop.fs.s3a.connection.establish.timeout": "5s",
     "spark.hadoop.fs.s3a.attempts.maximum": "3",
     "spark.hadoop.fs.s3a.retry.limit": "3",

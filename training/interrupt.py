@@ -9,8 +9,9 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from pyspark import SparkContext
 
@@ -47,7 +48,7 @@ class Interrupt:
 
 
 @contextlib.contextmanager
-def interruptible(context: SparkContext) -> Iterator[None]:
+def interruptible(context: SparkContext, message: Callable[[], str]) -> Iterator[None]:
     """The block in which training is prepared and run, once; KeyboardInterrupt after it if Ctrl-C ended it.
 
     Handlers are afterwards what they were before.
@@ -64,7 +65,8 @@ def interruptible(context: SparkContext) -> Iterator[None]:
     handlers = [signal.signal(number, interrupt.handle) for number in numbers]
     canceller.start()
     try:
-        yield
+        with _no_server_left():
+            yield
     except Exception:
         if interrupt.number != signal.SIGINT:
             raise
@@ -75,4 +77,25 @@ def interruptible(context: SparkContext) -> Iterator[None]:
         interrupt.over.set()
         canceller.join()
     if interrupt.number == signal.SIGINT:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(message()) from None
+
+
+@contextlib.contextmanager
+def _no_server_left() -> Iterator[None]:
+    """Ends Horovod's rendezvous server after the block, which Horovod itself leaves: a thread and a port each time."""
+    from horovod.runner import gloo_run
+
+    original, servers = gloo_run.RendezvousServer, []
+
+    def started(verbose: int) -> Any:
+        servers.append(original(verbose))
+        return servers[-1]
+
+    gloo_run.RendezvousServer = started
+    try:
+        yield
+    finally:
+        gloo_run.RendezvousServer = original
+        for server in servers:
+            server.stop()
+            server._httpd.server_close()

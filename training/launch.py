@@ -51,7 +51,7 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
     manifest = read_manifest(dataset)
     check_model(model)
     check_files(manifest, training.processes)
-    with storage.lease(run):
+    with storage.lease(run), interruptible(spark.sparkContext, lambda: _how_far(run, training.epochs)):
         settings = _settings(manifest, model, training)
         _check_same_settings(run, settings)
         if storage.exists(f"{run}/manifest.json"):
@@ -60,13 +60,9 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
         job = TrainJob(dataset, run, manifest.fingerprint, model, training, latest_epoch(run), threads, hadoop)
         began = time.monotonic()
-        try:
-            with interruptible(spark.sparkContext):
-                interface = check_executors(spark.sparkContext, training.processes, [dataset], [run], hadoop)
-                storage.write_text(f"{run}/config.toml", tomli_w.dumps(settings))
-                best = _run(spark.sparkContext, job, manifest, interface)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(_how_far(job)) from None
+        interface = check_executors(spark.sparkContext, training.processes, [dataset], [run], hadoop)
+        storage.write_text(f"{run}/config.toml", tomli_w.dumps(settings))
+        best = _run(spark.sparkContext, job, manifest, interface)
         facts = {
             "kind": "run", "version": 1, "dataset": dataset, "fingerprint": manifest.fingerprint, "best": best,
             "seconds": round(time.monotonic() - began, 1), "versions": versions(),
@@ -154,11 +150,11 @@ def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest, interf
     return dict(results[0])
 
 
-def _how_far(job: TrainJob) -> str:
+def _how_far(run: str, epochs: int) -> str:
     """What there is after Ctrl-C."""
-    epochs = latest_epoch(job.run)
-    kept = f"epoch {epochs} of {job.training.epochs} is kept and the same command goes on from there"
-    return f"interrupted: {kept if epochs else 'before the first epoch was done; the same command begins again'}"
+    done = latest_epoch(run)
+    kept = f"epoch {done} of {epochs} is kept and the same command goes on from there"
+    return f"interrupted: {kept if done else 'before the first epoch was done; the same command begins again'}"
 
 
 def _training_failed(context: SparkContext, run: str, error: Exception) -> TrainingFailed:

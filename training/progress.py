@@ -83,7 +83,7 @@ class Display:
 
     def _watch(self) -> None:
         bar = tqdm(total=0, desc="starting", disable=not sys.stderr.isatty(), leave=False, bar_format="{desc} |{bar}|")
-        shown, next_line = None, time.monotonic() + LINE_SECONDS
+        shown, next_line = None, 0.0
         while not self.done.wait(WRITE_SECONDS):
             progress = _read(self.run)
             if progress is None or progress == shown:

@@ -74,8 +74,7 @@ with DAG(
     max_active_runs=1,
     default_args={
         # Safe, since a finished output is left alone and training goes on from its checkpoint.
-        "retries": 2,
-        "retry_delay": timedelta(minutes=10),
+        "retries": 2,  # after 5 minutes, or what core.default_task_retry_delay says
         "execution_timeout": timedelta(hours=12),
         "on_failure_callback": alert,  # when there is no retry left, and at once for a refusal
     },

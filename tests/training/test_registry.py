@@ -140,14 +140,17 @@ class Killed(BaseException):
 
 def die_at_writing(monkeypatch: pytest.MonkeyPatch, dies_at: str) -> None:
     """From now on this process dies as it writes the file of that name."""
-    write = storage.write_bytes
 
-    def dying(uri: str, content: bytes) -> None:
-        if uri.endswith(dies_at):
-            raise Killed
-        write(uri, content)
+    def dying(write: Any) -> Any:
+        def die_or_write(uri: str, content: Any) -> None:
+            if uri.endswith(dies_at):
+                raise Killed
+            write(uri, content)
 
-    monkeypatch.setattr(storage, "write_bytes", dying)
+        return die_or_write
+
+    for name in ("write_bytes", "write_json"):
+        monkeypatch.setattr(storage, name, dying(getattr(storage, name)))
 
 
 @pytest.mark.parametrize(("dies_at", "there", "next_number"), [("manifest.json", [1], 3), ("current.json", [1, 2], 3)])
