@@ -1,0 +1,163 @@
+"""The jobs as commands, everything on S3 or Azure Blob Storage: both Spark's side and Python's, and no secret leaks."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+START_SECONDS = 60  # of a JVM, on a busy machine
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "generator.rows=1000", "dataset.files_per_split=2", "model.units=16", "model.embedding_size=16",
+    "training.epochs=1", "training.batch_size=64", "spark.master=local[2]",
+    "spark.sql.shuffle.partitions=2", "spark.default.parallelism=2",
+]  # fmt: skip
+PREDICT = """
+import sys
+from training.artifact import load_model
+print(load_model(sys.argv[1])(["where is my parcel"])[0].intents[0])
+"""
+
+
+class Watch:
+    """The command lines of all processes of this machine that ran meanwhile."""
+
+    def __enter__(self) -> "Watch":
+        self.seen: set[str] = set()
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._look)
+        self.thread.start()
+        return self
+
+    def _look(self) -> None:
+        while not self.done.wait(0.05):
+            for process in filter(str.isdigit, os.listdir("/proc")):
+                with contextlib.suppress(OSError):  # it has ended
+                    self.seen.add(Path("/proc", process, "cmdline").read_text(errors="replace"))
+
+    def __exit__(self, *error: object) -> None:
+        self.done.set()
+        self.thread.join()
+
+
+@pytest.fixture(scope="module")
+def jars(server: Any) -> str:
+    script = [ROOT / "scripts" / "fetch_connectors.sh", server.kind]
+    return subprocess.run(script, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def run(server: Any, jars: str, job: str, *settings: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A job, as a user runs it with conf/s3.toml or conf/azure.toml and the credentials in the environment."""
+    base = f"{server.base}/shop"
+    paths = [f"{section}.path={base}/{name}" for section, name in (
+        ("corpus", "corpus"), ("dataset", "dataset"), ("training", "run"), ("evaluation", "report")
+    )]  # fmt: skip
+    hadoop = [f"spark.hadoop.{name}={value}" for name, value in server.settings.items()]
+    words = [*SMALL, *paths, *hadoop, f"spark.jars={jars}", *settings]
+    return subprocess.run(
+        [sys.executable, "-m", f"jobs.{job}", "--config", f"conf/{server.kind}.toml",
+         *(word for setting in words for word in ("--set", setting))],
+        cwd=ROOT, env={**os.environ, **server.environment, **environment}, capture_output=True, text=True, check=False,
+        timeout=500,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ran(server: Any, jars: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """All jobs; what they printed, what the event logs and the command lines held."""
+    events = tmp_path_factory.mktemp("events")
+    logging = ["spark.eventLog.enabled=true", "spark.eventLog.compress=false", f"spark.eventLog.dir={events.as_uri()}"]
+    said = []
+    with Watch() as watch:
+        for job in ("generate", "pipeline"):
+            began = time.monotonic()
+            done = run(server, jars, job, *logging)
+            assert done.returncode == 0, f"{job}: {done.stderr[-4000:]}"
+            said += [done.stdout, done.stderr]
+            print(f"{server.kind} {job} {time.monotonic() - began:.0f} s")
+    files = [file for file in events.rglob("*") if file.is_file()]
+    assert len(files) >= 2
+    yield {"said": said, "commands": watch.seen, "events": [file.read_bytes() for file in files]}
+
+
+def test_the_whole_way_runs_on_the_store(server: Any, ran: dict[str, Any]) -> None:
+    objects = server.objects()
+    metrics, manifest, model = (
+        json.loads(objects[f"shop/{name}.json"])
+        for name in ("report/metrics", "dataset/manifest", "run/model/manifest")
+    )
+    assert metrics["examples"] == sum(sum(file["rows_per_bucket"]) for file in manifest["splits"]["test"]) > 20
+    assert model["dataset"] == f"{server.base}/shop/dataset"
+    left = [name for name in objects if ".tmp-" in name or ".old-" in name or ".lease" in name]
+    assert left == []
+
+
+def test_a_model_is_loaded_from_the_store(server: Any, ran: dict[str, Any]) -> None:
+    if server.kind == "s3":
+        environment = {**server.environment, "AWS_ENDPOINT_URL": server.settings["fs.s3a.endpoint"]}
+    else:
+        address = f"http://{server.settings['fs.azure.abfs.endpoint']}/devstoreaccount1"
+        account = f"AccountName=devstoreaccount1;AccountKey={server.secret};BlobEndpoint={address}"
+        environment = {"AZURE_STORAGE_CONNECTION_STRING": account}
+    command = [sys.executable, "-c", PREDICT, f"{server.base}/shop/run/model"]
+    environment = {**os.environ, **environment}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in server.objects()["shop/dataset/labels.txt"].decode().splitlines()
+
+
+def test_the_secret_is_nowhere(server: Any, ran: dict[str, Any]) -> None:
+    assert any("gloo_exec_fn" in command for command in ran["commands"]), "no rank was seen"
+    assert any("SparkSubmit" in command for command in ran["commands"]), "no driver was seen"
+    assert any(b"SparkListenerEnvironmentUpdate" in events for events in ran["events"])
+    secret = server.secret.encode()
+    for place, contents in {
+        "store": server.objects().values(), "event log": ran["events"],
+        "output": [text.encode() for text in ran["said"]], "command line": [text.encode() for text in ran["commands"]],
+    }.items():  # fmt: skip
+        assert not any(secret in content for content in contents), f"the secret is in the {place}"
+
+
+def fails(done: subprocess.CompletedProcess[str], began: float, said: str) -> None:
+    """The job ended within a minute or so, with one line and no traceback."""
+    assert done.returncode in (1, 2), done.stderr
+    *_, line = done.stderr.splitlines()
+    assert line.startswith("parley: ") and said in line and "Traceback" not in done.stderr, done.stderr[-3000:]
+    assert time.monotonic() - began < 60 + START_SECONDS
+
+
+@pytest.mark.parametrize("fault", ["secret", "bucket", "server"])
+def test_a_fault_ends_in_a_line_and_needs_no_cleaning(server: Any, jars: str, fault: str) -> None:
+    settings = [f"corpus.path={server.base}/{fault}"]
+    secret = {name: value for name, value in server.environment.items() if value == server.secret}
+    wrong = {name: value[::-1].lstrip("=") + "=" * value.count("=") for name, value in secret.items()}
+    began = time.monotonic()
+    if fault == "secret":
+        done = run(server, jars, "generate", *settings, **wrong)
+        assert not any(value in done.stderr for value in wrong.values())
+    elif fault == "bucket":
+        done = run(server, jars, "generate", f"corpus.path={server.base.replace('parley', 'nowhere')}/corpus")
+    else:
+        server.stop()
+        done = run(server, jars, "generate", *settings)
+        server.start()
+    fails(done, began, "cannot use ")
+    done = run(server, jars, "generate", *settings)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"{fault}/_SUCCESS" in server.objects()
+
+
+def test_a_corpus_that_spark_cannot_reach_is_named(server: Any, jars: str) -> None:
+    began = time.monotonic()
+    done = run(server, jars, "preprocess", f"corpus.path={server.base.replace('parley', 'nowhere')}/corpus")
+    fails(done, began, "nowhere")
