@@ -5,6 +5,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from jobs import preflight
 from jobs.cli import run_job
 from jobs.config import AppConfig
 from training.launch import train
@@ -13,7 +14,7 @@ from training.launch import train
 def plan(config: AppConfig) -> str:
     """What the job would read and write."""
     return (
-        f"train {config.model.architecture} on {config.dataset.path} with {config.training.processes} processes "
+        f"{preflight.plan(config)}; then train {config.model.architecture} on {config.dataset.path} with {config.training.processes} processes "
         f"for {config.training.epochs} epochs, write the run to {config.training.path}"
     )
 

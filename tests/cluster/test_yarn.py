@@ -32,13 +32,19 @@ def read(hadoop: dict[str, str], uri: str) -> str:
 
 
 def test_the_whole_way_runs_on_yarn(hadoop: dict[str, str]) -> None:
-    for job, mode in [("generate", "cluster"), ("preprocess", "client"), ("train", "client"), ("evaluate", "cluster")]:
-        done = submit(hadoop, mode, job)
+    steps = [
+        ["client", "preflight"], ["cluster", "generate"], ["client", "preprocess"], ["client", "train"],
+        ["cluster", "evaluate"], ["client", "publish"], ["cluster", "score", "registry.version=current"],
+    ]  # fmt: skip
+    for mode, job, *settings in steps:
+        done = submit(hadoop, mode, job, *settings)
         assert done.returncode == 0, f"{job} in {mode} mode: {done.stderr[-3000:]}"
     metrics = json.loads(read(hadoop, "hdfs:///parley/shop/report/metrics.json"))
     manifest = json.loads(read(hadoop, "hdfs:///parley/shop/dataset/manifest.json"))
     assert metrics["examples"] == sum(sum(file["rows_per_bucket"]) for file in manifest["splits"]["test"])
     assert json.loads(read(hadoop, "hdfs:///parley/shop/run/model/manifest.json"))["kind"] == "model"
+    scored = json.loads(read(hadoop, "hdfs:///parley/shop/scores/manifest.json"))
+    assert scored["rows"] == metrics["examples"] and scored["model_version"] == "1"
 
     again = submit(hadoop, "cluster", "train", "training.path=hdfs:///parley/shop/run-in-cluster-mode")
     assert again.returncode == 0, again.stderr[-3000:]
