@@ -75,7 +75,16 @@ tee "$said/out.log" < "$said/out" &
 tee "$said/err.log" < "$said/err" >&2 &
 "$submit" "${options[@]}" "$home/jobs/$job.py" "${arguments[@]}" > "$said/out" 2> "$said/err" &
 child=$!
-trap 'kill -TERM "$child" 2>/dev/null' INT TERM  # a scheduler that ends this ends the driver
+# A scheduler that ends this ends the job: the driver here, or the application, which else goes on without spark-submit.
+end_job() {
+    kill -TERM "$child" 2>/dev/null || true
+    local application
+    application=$(sed -n 's/.*Submitted application \(application_[0-9_]*\).*/\1/p' "$said/err.log" | head -n 1)
+    if [ "$mode" = cluster ] && [ -n "$application" ]; then
+        "${submit%submit}class" org.apache.hadoop.yarn.client.cli.ApplicationCLI -kill "$application" >&2 || true
+    fi
+}
+trap end_job INT TERM
 status=0
 wait "$child" || status=$?
 wait || true

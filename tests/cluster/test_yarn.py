@@ -65,6 +65,20 @@ def test_a_mistyped_key_is_said_before_a_session_starts(hadoop: dict[str, str]) 
     assert "parley: unknown key training.epoch: did you mean 'epochs'?" in done.stderr
 
 
+def test_who_ends_the_command_ends_the_application(hadoop: dict[str, str]) -> None:
+    command = [ROOT / "scripts" / "submit.sh", "generate", "--config", str(ROOT / "conf" / "yarn.toml"),
+               "--set", "corpus.path=hdfs:///parley/endless", "--set", "generator.rows=1000000000"]  # fmt: skip
+    environment = {**hadoop, "PARLEY_DEPLOY_MODE": "cluster"}
+    job = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd="/")
+    assert job.stderr
+    running = next(line for line in job.stderr if "state: RUNNING" in line)
+    job.terminate()
+    said = running + job.stderr.read()
+    assert job.wait() != 0
+    assert "Killing application application_" in said or "Killed application application_" in said, said[-3000:]
+    assert "parley: " in said.splitlines()[-1]
+
+
 def test_the_packed_environment_serves_driver_and_ranks(hadoop: dict[str, str], tmp_path: Path) -> None:
     """The model of the user's own that is asked for tells which interpreter runs it, and fails."""
     pack = [ROOT / "scripts" / "pack_environment.sh", "hdfs:///tmp/environments"]
