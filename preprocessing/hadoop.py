@@ -25,8 +25,8 @@ SPARK_DEFAULTS = {
     # Hadoop's connectors try again for minutes (ABFS 30 times): a store that is down or refuses shows within one.
     **{f"spark.hadoop.{name}": value for name, value in HDFS_DEFAULTS.items()},
     "spark.hadoop.fs.s3a.connection.establish.timeout": "5s",
-    "spark.hadoop.fs.s3a.attempts.maximum": "3",
-    "spark.hadoop.fs.s3a.retry.limit": "3",
+    "spark.hadoop.fs.s3a.attempts.maximum": "2",
+    "spark.hadoop.fs.s3a.retry.limit": "2",
     "spark.hadoop.fs.azure.io.retry.max.retries": "4",
 }
 

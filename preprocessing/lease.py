@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import json
+import logging
 import os
 import socket
 import threading
@@ -15,6 +16,8 @@ from typing import Any
 from preprocessing.errors import UserError
 from preprocessing.files import create, read_text, remove, write_json
 from preprocessing.filesystems import explained, open_store
+
+log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60  # a lease that was not renewed for so long belongs to a process that is gone
 RENEWAL_SECONDS = 10
@@ -63,7 +66,7 @@ def _last_lease(file: str) -> tuple[dict[str, Any] | None, str]:
 
 def _acquire(uri: str, own: dict[str, Any], wait: float) -> str:
     """Takes the lease of `uri`, and returns its file. Raises UserError where a living process keeps it."""
-    first, deadline = f"{uri.rstrip('/')}.lease", time.monotonic() + wait
+    first, deadline, waiting = f"{uri.rstrip('/')}.lease", time.monotonic() + wait, False
     while True:
         held, file = _last_lease(first)
         if held and _holder_is_alive(held):
@@ -72,6 +75,9 @@ def _acquire(uri: str, own: dict[str, Any], wait: float) -> str:
                     f"{uri} is being written by process {held['pid']} on {held['host']}: "
                     "wait for it, or choose another path"
                 )
+            if not waiting:
+                waiting = True
+                log.info("waiting for process %s on %s, which is writing %s", held["pid"], held["host"], uri)
             time.sleep(POLL_SECONDS)
         elif create(file, json.dumps({**own, "renewed": time.time()}).encode()):
             last = _last_lease(first)[0]

@@ -11,7 +11,7 @@ from preprocessing import storage
 from training.artifact import Classify, load_classifier
 from training.quiet import import_tensorflow
 
-BATCH = 512  # texts given to the model at once; more do not fit the cache: CLINC150's LSTM then takes a tenth longer
+BATCH = 512  # texts given to the model at once; more do not fit the cache: CLINC150's LSTM then takes 5 % longer
 PREDICTION = pa.struct({"intents": pa.list_(pa.string()), "probabilities": pa.list_(pa.float32())})
 
 

@@ -26,7 +26,7 @@ JOBS = {
     "train": [f"dataset.path={DAY}/dataset", f"training.path={DAY}/run"],
     "evaluate": [f"dataset.path={DAY}/dataset", f"training.path={DAY}/run", f"evaluation.path={DAY}/report"],
     "publish": [f"training.path={DAY}/run", f"evaluation.path={DAY}/report"],
-    "score": ["registry.version=current", f"scoring.input={DIALOGS}", f"scoring.output={DAY}/predictions"],
+    "score": ["registry.version=current", f"scoring.input={DIALOGS}", f"scoring.output={DAY}/scores"],
 }
 REFUSED = 2  # the jobs' exit code for what a retry does not mend: a refusal, or the caller's mistake
 THERE = "import sys; from preprocessing import storage; sys.exit(not all(map(storage.exists, sys.argv[1:])))"

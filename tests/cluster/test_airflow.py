@@ -161,7 +161,7 @@ def test_a_night_ends_with_a_published_model_and_predictions_though_training_was
     ]
     assert (day / "dataset" / "manifest.json").exists()
     assert pointer(data)["version"] == 1
-    assert json.loads((day / "predictions" / "manifest.json").read_text())["model_version"] == "1"
+    assert json.loads((day / "scores" / "manifest.json").read_text())["model_version"] == "1"
 
 
 def test_the_same_day_again_trains_and_publishes_nothing_new(airflow: dict[str, str], data: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from jobs import evaluate, publish
 from jobs.config import AppConfig, EvaluationConfig, describe
+from preprocessing import storage
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
 from preprocessing.pipeline import build_dataset
@@ -224,15 +226,16 @@ def test_a_registry_version_is_evaluated_without_its_run(
 def test_two_publishers_at_once_lose_nothing(spark: SparkSession, evaluated: Any, tmp_path: Path) -> None:
     """Two commands: the second one waits for the first, and is judged against its model."""
     configs = [evaluated(run, wrong) for run, wrong in (("one", [1]), ("two", [2]))]
-    started = []
-    for number, config in enumerate(configs):
-        (tmp_path / f"{number}.toml").write_text(tomli_w.dumps(describe(config)))
-        command = [sys.executable, "-m", "jobs.publish", "--config", str(tmp_path / f"{number}.toml")]
-        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-    for process in started:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
-    home = configs[0].registry.uri
+    home, logs, started = configs[0].registry.uri, [tmp_path / "0.log", tmp_path / "1.log"], []
+    with storage.lease(home):
+        for config, log in zip(configs, logs, strict=True):
+            log.with_suffix(".toml").write_text(tomli_w.dumps(describe(config)))
+            command = [sys.executable, "-m", "jobs.publish", "--config", str(log.with_suffix(".toml"))]
+            started.append(subprocess.Popen(command, stderr=log.open("w"), text=True))
+        while not all("waiting for process" in log.read_text() for log in logs):
+            assert all(process.poll() is None for process in started), [log.read_text() for log in logs]
+            time.sleep(0.1)
+    assert [process.wait() for process in started] == [0, 0], [log.read_text() for log in logs]
     assert registry.versions(home) == [1, 2] == [entry["version"] for entry in registry.history(home)]
     publications = [json.loads(state(configs[0])[f"intents/versions/{number}/publication.json"]) for number in (1, 2)]
     assert publications[0]["checksum"] != publications[1]["checksum"]
