@@ -37,7 +37,7 @@ cp -P "$base"/lib/libpython*.so* "$env/lib/" 2>/dev/null || true    # an interpr
 tar -C "$base/lib/$version" --exclude=site-packages --exclude=dist-packages --exclude=__pycache__ --exclude=test \
     --exclude='config-*' -cf - . | tar -C "$env/lib/$version" -xf -
 mkdir -p "$env/lib/$version/site-packages"
-developers=(cmake mypy mypyc mypy_extensions ruff hypothesis _hypothesis_ftz_detector clang pandas-stubs)
+developers=(moto debugpy jedi lxml cmake mypy mypyc mypy_extensions ruff hypothesis _hypothesis_ftz_detector clang pandas-stubs)
 tar -C "$packages" "${developers[@]/#/--exclude=./}" --exclude='./pyspark/jars' --exclude='./tensorflow/include' \
     --exclude=__pycache__ --exclude='*__editable__*' --exclude='*__mypyc*' -cf - . |
     tar -C "$env/lib/$version/site-packages" -xf -

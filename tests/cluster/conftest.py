@@ -16,6 +16,14 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes of pytest share the work by servers: one has the Hadoop, and each file its own."""
+    for item in items:
+        group = "hadoop" if "hadoop" in getattr(item, "fixturenames", ()) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Environment of a command that talks to a running cluster, apart from the user's own one."""
