@@ -18,8 +18,8 @@ demo: setup  ## the whole way on a corpus: CORPUS=shop|clinc150|3i4k|sgd, DATA=d
 test: setup  ## all tests that need no cluster
 	$(PYTEST) tests -m "not cluster"
 
-test-cluster: setup  ## the tests against real servers, which they start and stop: two at a time
-	$(PYTEST) tests/cluster -n 2 --dist loadgroup --durations=15
+test-cluster: setup  ## the tests against real servers, which they start and stop: two files at a time
+	$(PYTEST) tests/cluster -n 2 --dist loadfile --durations=15
 
 test-fast: setup  ## only the tests without JVM and TensorFlow
 	$(PYTEST) tests -m "not spark and not tensorflow and not horovod and not cluster"

@@ -16,17 +16,13 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Several processes of pytest share the work by servers: one has the Hadoop, and each file its own."""
-    group = "hadoop" if "hadoop" in getattr(item, "fixturenames", ()) else item.path.stem
-    item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Environment of a command that talks to a running cluster, apart from the user's own one."""
     directory = tmp_path_factory.mktemp("cluster")
-    environment = {**os.environ, "PARLEY_CLUSTER": str(directory / "state"), "PARLEY_CLUSTER_PORT_BASE": "29000"}
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  # each has a Hadoop of its own
+    base = str(29000 + 100 * worker)
+    environment = {**os.environ, "PARLEY_CLUSTER": str(directory / "state"), "PARLEY_CLUSTER_PORT_BASE": base}
     started = subprocess.run(
         [SCRIPTS / "cluster.sh", "start"], env=environment, stdout=subprocess.PIPE, text=True, check=True
     )

@@ -48,7 +48,7 @@ def test_a_queue_that_is_not_there(hadoop: dict[str, str], mode: str) -> None:
 def test_an_archive_that_is_not_there(hadoop: dict[str, str]) -> None:
     code, line = submit(hadoop, "preflight", PARLEY_ENVIRONMENT="hdfs:///nowhere/environment.tar.gz")
     assert code == 1
-    assert re.search(r"^parley: .*File does not exist: hdfs://127.0.0.1:29000/nowhere.*: correct the path.*$", line)
+    assert re.search(r"^parley: .*File does not exist: hdfs://127.0.0.1:\d+/nowhere.*: correct the path.*$", line)
 
 
 def test_a_user_who_may_not_write(hadoop: dict[str, str]) -> None:
