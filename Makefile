@@ -1,13 +1,13 @@
 # Parley: everything a developer types. CORPUS and DATA belong to `make demo`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-cluster check lock clean
+.PHONY: help setup demo test test-fast test-cluster test-spark35 check lock clean
 
 CORPUS ?= shop
 DATA ?=
 PYTEST = .venv/bin/python -m pytest
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## prepare .venv: pinned packages, the Horovod wheel, Parley itself
 	@scripts/setup.sh
@@ -23,6 +23,10 @@ test-cluster: setup  ## the tests against a real Hadoop, which they start and st
 
 test-fast: setup  ## only the tests without JVM and TensorFlow
 	$(PYTEST) tests -m "not spark and not tensorflow and not horovod and not cluster"
+
+test-spark35:  ## all tests that need no cluster, with Spark 3.5 in .venv-spark35
+	@scripts/setup.sh .venv-spark35 constraints-spark35.txt
+	.venv-spark35/bin/python -m pytest tests -m "not cluster"
 
 check: setup  ## style, types, import contracts, and a dry run of every configuration
 	.venv/bin/ruff check .

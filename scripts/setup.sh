@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Prepares .venv: interpreter, Java, compiler, pinned packages, the Horovod wheel, and Parley itself.
+# setup.sh [DIRECTORY [CONSTRAINTS]] prepares another one, for example: setup.sh .venv-spark35 constraints-spark35.txt
 # Running it again when nothing has changed returns at once. PYTHON names another interpreter (3.11 or 3.12).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-venv=.venv
+venv=${1:-.venv}
+constraints=${2:-constraints.txt}
 stamp="$venv/.ready"
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 2; }
 
 # What the environment was made from; a change in any of it makes it anew.
-wanted() { cat constraints.txt constraints-horovod.txt pyproject.toml scripts/setup.sh scripts/build_horovod.sh | sha256sum | cut -d' ' -f1; }
+wanted() { cat "$constraints" constraints-horovod.txt pyproject.toml scripts/setup.sh scripts/build_horovod.sh | sha256sum | cut -d' ' -f1; }
 
 apt_install() { # apt_install WHAT-FOR PACKAGE...
     local purpose=$1 as_root=
@@ -47,7 +49,7 @@ need_java() {
 
 install_packages() {
     # The lock file's hashes are enforced; Horovod is not in it because it has no wheel and is built here.
-    "$venv/bin/pip" install --disable-pip-version-check --require-hashes -r constraints.txt
+    "$venv/bin/pip" install --disable-pip-version-check --require-hashes -r "$constraints"
     "$venv/bin/pip" install --disable-pip-version-check --no-deps "$(PYTHON="$venv/bin/python" scripts/build_horovod.sh)"
     "$venv/bin/pip" install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 }
