@@ -12,6 +12,7 @@ import fsspec
 from fsspec import AbstractFileSystem
 
 from preprocessing.errors import ClusterError
+from preprocessing.hdfs import open_hdfs, remedy
 
 JAVA_STACK = re.compile(r"\n|\\n\\tat ")  # also as hdfs-native quotes it
 P = ParamSpec("P")
@@ -29,8 +30,6 @@ class HadoopSettings(dict[str, str]):
         return f"<{len(self)} Hadoop settings>"
 
 
-# A name node that does not answer shows within a minute; hdfs-native and Hadoop try for 3 minutes by default.
-HDFS_DEFAULTS = {"dfs.client.failover.max.attempts": "6"}
 _hadoop = HadoopSettings()  # this process' Hadoop settings, from the driver
 
 
@@ -47,10 +46,7 @@ def open_store(uri: str) -> tuple[AbstractFileSystem, str]:
     if scheme in ("hdfs", "viewfs"):
         if not authority and _hadoop.get("fs.defaultFS", "").startswith("hdfs://"):
             uri = f"{_hadoop['fs.defaultFS'].rstrip('/')}{rest}"
-        options = HDFS_DEFAULTS | {
-            name: value for name, value in _hadoop.items() if not name.startswith(("fs.s3a.", "fs.azure."))
-        }
-        return fsspec.core.url_to_fs(uri, **options)
+        return open_hdfs(uri, _hadoop)
     if scheme in ("s3", "s3a"):  # a listing that is kept would not show what others write
         return fsspec.core.url_to_fs(uri, use_listings_cache=False, **_s3_options(authority))
     if scheme in ("abfs", "abfss"):
@@ -126,9 +122,10 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
             line = JAVA_STACK.split(str(error).strip())[0] or "no reason given"
             if isinstance(error, FileNotFoundError) and "bucket does not exist" not in line:
                 raise
-            raise StoreError(
-                f"{socket.gethostname()} cannot use {args[0]}: {type(error).__name__}: {line}: "
+            advice = remedy(error) or (
+                f"{type(error).__name__}: {line}: "
                 "is the store up, are its address and the credentials right, and may this user do it?"
-            ) from error
+            )
+            raise StoreError(f"{socket.gethostname()} cannot use {args[0]}: {advice}") from error
 
     return asked

@@ -6,14 +6,15 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from preprocessing.filesystems import HDFS_DEFAULTS, HadoopSettings
+from preprocessing.filesystems import HadoopSettings
+from preprocessing.hdfs import HDFS_DEFAULTS, log_in
 
 # Where stores are, how to prove who one is, how much to protect.
 PUBLIC = (
     r"fs\.defaultFS|fs\.viewfs\..*|dfs\.nameservices|dfs\.ha\.namenodes\..*|dfs\.namenode\.rpc-address.*"
     r"|dfs\.namenode\.kerberos\.principal.*|dfs\.client\.failover\..*|dfs\.client\.use\.datanode\.hostname"
     r"|dfs\.data\.transfer\.protection|hadoop\.rpc\.protection|hadoop\.security\.authentication"
-    r"|hadoop\.security\.token\.service\.use_ip"
+    r"|hadoop\.security\.token\.service\.use_ip|parley\.hdfs\.client"
     r"|fs\.s3a\.(bucket\..+\.)?(endpoint|endpoint\.region|path\.style\.access|connection\.ssl\.enabled)"
     r"|fs\.azure\.(abfs\.endpoint|always\.use\.https)"
 )
@@ -38,6 +39,8 @@ def hadoop_configuration(spark: SparkSession) -> HadoopSettings:
     """
     configuration = spark.sparkContext._jsc.hadoopConfiguration()
     _take_environment(configuration)
+    if keytab := spark.conf.get("spark.kerberos.keytab", None):
+        log_in(keytab)
     found = HadoopSettings(configuration.getValByRegex(f"^({PUBLIC}|{SECRET})$"))
     jvm: Any = spark._jvm
     for provider in jvm.org.apache.hadoop.security.alias.CredentialProviderFactory.getProviders(configuration):

@@ -89,4 +89,6 @@ status=0
 wait "$child" || status=$?
 wait || true
 cat "$said/out.log" "$said/err.log" > "$said/all.log"
+# Who submits with a keytab may have no ticket here: reading the result logs in by itself.
+if [[ " ${SPARK_OPTIONS:-}" =~ \ --keytab[=\ ]+([^ ]+) ]]; then export KRB5_CLIENT_KTNAME=${BASH_REMATCH[1]} KRB5CCNAME=MEMORY:parley; fi
 "$own" -m jobs.submission "$status" "$said/all.log" "${result[@]}"

@@ -78,3 +78,18 @@ for thread in threads: thread.join()
 assert storage.read_text(f"{base}/d/count") == "20", storage.read_text(f"{base}/d/count")
 assert storage.files_below(f"{base}/d") == ["count", "file"], storage.files_below(f"{base}/d")
 """)  # fmt: skip
+
+
+def test_a_name_service_is_found_by_the_drivers_settings(hadoop: dict[str, str]) -> None:
+    run(hadoop, """
+import os
+provider = "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"
+storage.use_hadoop_configuration({
+    "fs.defaultFS": "hdfs://parley", "dfs.nameservices": "parley", "dfs.ha.namenodes.parley": "dead,alive",
+    "dfs.namenode.rpc-address.parley.dead": "127.0.0.1:1",
+    "dfs.namenode.rpc-address.parley.alive": f"127.0.0.1:{os.environ['PARLEY_CLUSTER_PORT_BASE']}",
+    "dfs.client.failover.proxy.provider.parley": provider,
+})
+storage.write_text("hdfs://parley/tmp/storage/service", "found")
+assert storage.read_text("hdfs:///tmp/storage/service") == "found"
+""")  # fmt: skip
