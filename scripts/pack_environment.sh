@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Packs .venv, its interpreter and Parley's own wheel into one relocatable archive and puts it on the cluster, once:
 #   export PARLEY_ENVIRONMENT=$(scripts/pack_environment.sh hdfs:///user/me/environments)
+# A second word names another environment than .venv, for example .venv-gpu.
 # Its directory's name holds a checksum of what went in; one that is there already is not made again.
 #
 # The interpreter travels, as nodes rarely have the same Python at the same path: CPython finds its library beside its
@@ -10,12 +11,15 @@ cd "$(dirname "$0")/.."
 
 say() { printf 'pack: %s\n' "$*" >&2; }
 target=${1:-}
-[ -n "$target" ] || { say "usage: pack_environment.sh DIRECTORY-URI, for example hdfs:///user/$(id -un)/environments"; exit 2; }
-python=.venv/bin/python
-[ -x "$python" ] || { say "no .venv: run make setup first"; exit 2; }
+[ -n "$target" ] ||
+    { say "usage: pack_environment.sh DIRECTORY-URI [ENVIRONMENT], for example hdfs:///user/$(id -un)/environments"; exit 2; }
+environment=${2:-.venv}
+python=$environment/bin/python
+[ -x "$python" ] || { say "no $environment: run make setup first"; exit 2; }
 
-sum=$(git ls-files -s -- jobs preprocessing training pyproject.toml constraints.txt scripts/pack_environment.sh |
-    cat - <("$python" -VV) <(git diff HEAD -- jobs preprocessing training) | sha256sum | cut -c1-12)
+sum=$(git ls-files -s -- jobs preprocessing training pyproject.toml scripts/pack_environment.sh |
+    cat - <("$python" -VV) <("$python" -m pip freeze --disable-pip-version-check --exclude-editable) \
+        <(git diff HEAD -- jobs preprocessing training) | sha256sum | cut -c1-12)
 directory="${target%/}/parley-environment-$sum"
 uri="$directory/environment.tar.gz"
 storage() { "$python" -c "import pathlib, sys; from preprocessing import storage; $1" "${@:2}"; }
