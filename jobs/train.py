@@ -14,7 +14,8 @@ from training.launch import train
 def plan(config: AppConfig) -> str:
     """What the job would read and write."""
     return (
-        f"{preflight.plan(config)}; then train {config.model.architecture} on {config.dataset.path} with {config.training.processes} processes "
+        f"{preflight.plan(config)}; "
+        f"then train {config.model.architecture} on {config.dataset.path} with {config.training.processes} processes "
         f"for {config.training.epochs} epochs, write the run to {config.training.path}"
     )
 
