@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -92,18 +91,14 @@ def test_a_container_that_yarn_kills_for_its_memory(hadoop: dict[str, str], data
     assert submit(hadoop, "train", "model.architecture=eater:build", SPARK_OPTIONS=options) == (0, "")
 
 
-@pytest.mark.parametrize("mode", ["client", "cluster"])
-def test_a_name_node_that_is_down(hadoop: dict[str, str], mode: str) -> None:
+def test_a_name_node_that_is_down(hadoop: dict[str, str]) -> None:
     cluster = [ROOT / "scripts" / "cluster.sh"]
     status = subprocess.run([*cluster, "status"], env=hadoop, capture_output=True, text=True, check=True).stdout
     process = re.search(r"namenode +up +pid (\d+)", status)
     assert process, status
     subprocess.run(["kill", "-9", process[1]], check=True)
-    began = time.monotonic()
-    code, line = submit(hadoop, "preflight", PARLEY_DEPLOY_MODE=mode)
-    seconds = time.monotonic() - began
+    code, line = submit(hadoop, "preflight", PARLEY_DEPLOY_MODE="cluster")
     subprocess.run([*cluster, "start"], env=hadoop, check=True, capture_output=True)
     assert code == 1
     assert re.search(r"^parley: .*Connection refused.*: is the cluster up, and is HADOOP_CONF_DIR", line)
-    assert seconds < 120, "a minute, on a machine that does other things too"
-    assert submit(hadoop, "preflight", PARLEY_DEPLOY_MODE=mode) == (0, "")
+    assert submit(hadoop, "preflight") == (0, "")

@@ -116,11 +116,9 @@ def test_every_rank_takes_the_gpu_that_spark_gave_it(standalone: Standalone, tmp
 
 
 def refusal(standalone: Standalone, processes: int, *settings: str, **environment: str) -> tuple[int, str]:
-    """Exit code and the one line of a training that is refused within a minute and leaves nothing behind."""
+    """Exit code and the one line of a training that is refused and leaves nothing behind."""
     before = sorted(standalone.directory.glob("*"))
-    began = time.monotonic()
     done = standalone.train(processes, f"training.path={standalone.directory}/refused", *settings, **environment)
-    assert time.monotonic() - began < 90, "a minute, and a JVM that starts on a busy machine"
     assert sorted(standalone.directory.glob("*")) == before
     said = [line for line in done.stderr.splitlines() if line.startswith("parley: ")]
     assert len(said) == 1 and "Traceback" not in done.stderr, done.stderr[-3000:]
