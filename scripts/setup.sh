@@ -12,21 +12,9 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 2; }
 
 # What the environment was made from; a change in any of it makes it anew.
-wanted() { cat "$constraints" constraints-horovod.txt pyproject.toml scripts/setup.sh scripts/build_horovod.sh | sha256sum | cut -d' ' -f1; }
+wanted() { cat "$constraints" constraints-horovod.txt pyproject.toml scripts/apt.sh scripts/setup.sh scripts/build_horovod.sh | sha256sum | cut -d' ' -f1; }
 
-apt_install() { # apt_install WHAT-FOR PACKAGE...
-    local purpose=$1 as_root=
-    shift
-    command -v apt-get >/dev/null || die "$purpose is missing: install it (on Debian or Ubuntu: $*)"
-    if [ "$(id -u)" != 0 ]; then
-        sudo -n true 2>/dev/null || die "$purpose is missing: run 'sudo apt-get install $*', then this again"
-        as_root=sudo
-    fi
-    say "$purpose is missing: installing $* with apt"
-    $as_root apt-get update -qq
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null \
-        || die "apt-get could not install $*: install $purpose by hand, then run this again"
-}
+. scripts/apt.sh
 
 serves() { "$1" -c 'import sys, ensurepip; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})' 2>/dev/null; }
 
@@ -44,7 +32,7 @@ java_version() { "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1 | sed -n 's/.
 need_java() {
     [ "$(java_version 2>/dev/null || true)" -ge 17 ] 2>/dev/null && return
     [ -z "${JAVA_HOME:-}" ] || die "JAVA_HOME=$JAVA_HOME holds Java '$(java_version)': Spark 4.0 needs 17 or newer"
-    apt_install "Java 17 or newer" openjdk-17-jre-headless || apt_install "Java 17 or newer" openjdk-21-jre-headless
+    (apt_install "Java 17 or newer" openjdk-17-jre-headless) || apt_install "Java 17 or newer" openjdk-21-jre-headless
 }
 
 install_packages() {

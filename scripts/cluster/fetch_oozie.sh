@@ -3,14 +3,14 @@
 set -euo pipefail
 
 version=5.2.1    # the last one
-schemas="${PARLEY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/parley}/oozie-$version"
 say() { printf 'oozie: %s\n' "$*" >&2; }
 die() { say "$*"; exit 2; }
 . "$(dirname "$0")/maven.sh"
+schemas="$cache/oozie-$version"
 
 if [ ! -d "$schemas" ]; then
     need_maven
-    mkdir -p "$(dirname "$schemas")"
+    mkdir -p "$cache"
     temporary=$(mktemp -d "$schemas.XXXXXX")
     trap 'rm -rf "$temporary"' EXIT
     (   # there, since this leaves a directory '${project.basedir}' where it runs

@@ -7,13 +7,64 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "generator.rows=2000", "dataset.files_per_split=2", "model.units=8", "model.embedding_size=8",
+    "training.epochs=1", "training.batch_size=64",
+]  # fmt: skip
+PREPARE = """
+import sys
+from jobs import generate, preprocess
+from jobs.cli import make_session
+from jobs.config import load_config
+config = load_config(sys.argv[1], sys.argv[2:])
+with make_session(config) as spark:
+    generate.run(spark, config)
+    preprocess.run(spark, config)
+"""
+
+Submit = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def options(*settings: str) -> list[str]:
+    """Words of a command that make everything small, then those of the settings."""
+    return [word for setting in (*SMALL, *settings) for word in ("--set", setting)]
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[..., list[str]]:
+    """small("training.epochs=2") gives the words of a command for a job that takes seconds."""
+    return options
+
+
+@pytest.fixture(scope="session")
+def prepare() -> Callable[..., None]:
+    """prepare(config, *settings, **environment) generates a corpus and makes its dataset, on Spark in one process."""
+
+    def run(config: str, *settings: str, **environment: str) -> None:
+        command = [sys.executable, "-c", PREPARE, str(ROOT / "conf" / config), *SMALL, *settings]
+        subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=True, cwd=ROOT)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def submit(hadoop: dict[str, str]) -> Submit:
+    """submit(job, *settings, **environment) runs scripts/submit.sh on the cluster, standard output and error apart."""
+
+    def run(job: str, *settings: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [ROOT / "scripts" / "submit.sh", job, "--config", ROOT / "conf" / "yarn.toml", *options(*settings)]
+        return subprocess.run(
+            command, env={**hadoop, **environment}, cwd="/", capture_output=True, text=True, check=False
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -24,11 +75,11 @@ def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     base = str(29000 + 100 * worker)
     environment = {**os.environ, "PARLEY_CLUSTER": str(directory / "state"), "PARLEY_CLUSTER_PORT_BASE": base}
     started = subprocess.run(
-        [SCRIPTS / "cluster.sh", "start"], env=environment, stdout=subprocess.PIPE, text=True, check=True
+        [ROOT / "scripts" / "cluster.sh", "start"], env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
     name, _, value = started.stdout.strip().removeprefix("export ").partition("=")
     yield {**environment, name: value}
-    subprocess.run([SCRIPTS / "cluster.sh", "stop", "--wipe"], env=environment, check=True)
+    subprocess.run([ROOT / "scripts" / "cluster.sh", "stop", "--wipe"], env=environment, check=True)
 
 
 class Server:

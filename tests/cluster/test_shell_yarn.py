@@ -1,5 +1,6 @@
 """scripts/shell.sh on YARN, the driver at a terminal here: a count, an epoch of training, Ctrl-C."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pexpect
@@ -12,15 +13,15 @@ PROMPT = "\r\n>>> "
 SETTINGS = [
     *[f"{section}.path=hdfs:///parley/shell/{name}" for section, name in [("corpus", "corpus"), ("dataset", "dataset"),
       ("training", "run")]],
-    "generator.rows=3000", "dataset.files_per_split=2", "model.units=16", "model.embedding_size=16",
-    "training.epochs=1", "training.batch_size=64", "spark.sql.shuffle.partitions=3",
+    "spark.sql.shuffle.partitions=3",
 ]  # fmt: skip
 
 
-def test_the_shell_trains_on_yarn_and_survives_ctrl_c(hadoop: dict[str, str], tmp_path: Path) -> None:
-    words = [word for setting in SETTINGS for word in ("--set", setting)]
+def test_the_shell_trains_on_yarn_and_survives_ctrl_c(
+    hadoop: dict[str, str], small: Callable[..., list[str]], tmp_path: Path
+) -> None:
     terminal = pexpect.spawn(
-        str(ROOT / "scripts" / "shell.sh"), words, env={**hadoop, "PARLEY_MASTER": "yarn", "TERM": "dumb"},
+        str(ROOT / "scripts" / "shell.sh"), small(*SETTINGS), env={**hadoop, "PARLEY_MASTER": "yarn", "TERM": "dumb"},
         cwd=str(tmp_path), encoding="utf-8", timeout=180, dimensions=(50, 200),
     )  # fmt: skip
 

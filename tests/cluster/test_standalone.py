@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,6 @@ pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parents[2]
 SPARK = Path(pyspark.__file__).parent
 GPUS = {1: ["0", "1"], 2: ["2", "3"]}  # of each node
-SMALL = [
-    "generator.rows=2000", "dataset.files_per_split=5", "model.units=8", "model.embedding_size=8",
-    "training.epochs=1", "training.batch_size=64",
-]  # fmt: skip
 
 
 @dataclass
@@ -30,13 +26,17 @@ class Standalone:
 
     master: str
     directory: Path
+    small: Callable[..., list[str]]
+
+    @property
+    def paths(self) -> list[str]:
+        names = {"corpus": "corpus", "dataset": "dataset", "training": "run", "evaluation": "report"}
+        return ["dataset.files_per_split=5", *(f"{key}.path={self.directory}/{name}" for key, name in names.items())]
 
     def run(self, job: str, *settings: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        paths = {"corpus": "corpus", "dataset": "dataset", "training": "run", "evaluation": "report"}
-        words = [*SMALL, *(f"{name}.path={self.directory}/{path}" for name, path in paths.items()), *settings]
         return subprocess.run(
             [sys.executable, "-m", f"jobs.{job}", "--config", str(ROOT / "conf" / "local.toml"),
-             *(word for setting in words for word in ("--set", setting))],
+             *self.small(*self.paths, *settings)],
             env={**os.environ, "SPARK_HOME": str(SPARK), **environment},
             capture_output=True, text=True, check=False, cwd=ROOT,
         )  # fmt: skip
@@ -64,12 +64,13 @@ def start(daemon: str, directory: Path, *words: str, **environment: str) -> subp
 
 
 @pytest.fixture(scope="module")
-def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+def standalone(
+    small: Callable[..., list[str]], prepare: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Standalone]:
     directory = tmp_path_factory.mktemp("standalone")
     port = free_port()
-    cluster = Standalone(f"spark://127.0.0.1:{port}", directory)
-    for job in ("generate", "preprocess"):
-        assert cluster.run(job).returncode == 0
+    cluster = Standalone(f"spark://127.0.0.1:{port}", directory, small)
+    prepare("local.toml", *cluster.paths)
     daemons = [start("Master", directory, "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0")]
     for node, gpus in GPUS.items():
         script = directory / f"gpus{node}.sh"

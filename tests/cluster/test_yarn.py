@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,18 +11,7 @@ import pytest
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[2]
-SMALL = [
-    "generator.rows=3000", "dataset.files_per_split=2", "model.units=16", "model.embedding_size=16",
-    "training.epochs=1", "training.batch_size=64",
-]  # fmt: skip
-
-
-def submit(hadoop: dict[str, str], mode: str, job: str, *settings: str) -> subprocess.CompletedProcess[str]:
-    words = [word for setting in [*SMALL, *settings] for word in ("--set", setting)]
-    return subprocess.run(
-        [ROOT / "scripts" / "submit.sh", job, "--config", str(ROOT / "conf" / "yarn.toml"), *words],
-        env={**hadoop, "PARLEY_DEPLOY_MODE": mode}, capture_output=True, text=True, check=False, cwd="/",
-    )  # fmt: skip
+Submit = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def read(hadoop: dict[str, str], uri: str) -> str:
@@ -31,13 +21,13 @@ def read(hadoop: dict[str, str], uri: str) -> str:
     return done.stdout
 
 
-def test_the_whole_way_runs_on_yarn(hadoop: dict[str, str]) -> None:
+def test_the_whole_way_runs_on_yarn(hadoop: dict[str, str], submit: Submit) -> None:
     steps = [
-        ["client", "preflight"], ["cluster", "generate"], ["client", "preprocess"], ["client", "train"],
-        ["cluster", "evaluate"], ["client", "publish"], ["cluster", "score", "registry.version=current"],
+        ("cluster", "generate"), ("client", "preprocess"), ("cluster", "train"), ("client", "evaluate"),
+        ("client", "publish"), ("cluster", "score", "registry.version=current"),
     ]  # fmt: skip
     for mode, job, *settings in steps:
-        done = submit(hadoop, mode, job, *settings)
+        done = submit(job, *settings, PARLEY_DEPLOY_MODE=mode)
         assert done.returncode == 0, f"{job} in {mode} mode: {done.stderr[-3000:]}"
     metrics = json.loads(read(hadoop, "hdfs:///parley/shop/report/metrics.json"))
     manifest = json.loads(read(hadoop, "hdfs:///parley/shop/dataset/manifest.json"))
@@ -46,21 +36,18 @@ def test_the_whole_way_runs_on_yarn(hadoop: dict[str, str]) -> None:
     scored = json.loads(read(hadoop, "hdfs:///parley/shop/scores/manifest.json"))
     assert scored["rows"] == metrics["examples"] and scored["model_version"] == "1"
 
-    again = submit(hadoop, "cluster", "train", "training.path=hdfs:///parley/shop/run-in-cluster-mode")
-    assert again.returncode == 0, again.stderr[-3000:]
-
 
 @pytest.mark.parametrize("mode", ["client", "cluster"])
-def test_the_exit_code_of_the_command_is_the_jobs(hadoop: dict[str, str], mode: str) -> None:
-    done = submit(hadoop, mode, "train", "dataset.path=hdfs:///nowhere")
+def test_the_exit_code_of_the_command_is_the_jobs(submit: Submit, mode: str) -> None:
+    done = submit("train", "dataset.path=hdfs:///nowhere", PARLEY_DEPLOY_MODE=mode)
     assert done.returncode == 2
     # in client mode spark-submit passes its Python's standard error on as standard output
     said = done.stdout if mode == "client" else done.stderr
     assert "parley: no dataset at hdfs:///nowhere (it has no manifest.json): run preprocess" in said
 
 
-def test_a_mistyped_key_is_said_before_a_session_starts(hadoop: dict[str, str]) -> None:
-    done = submit(hadoop, "cluster", "train", "training.epoch=3")
+def test_a_mistyped_key_is_said_before_a_session_starts(submit: Submit) -> None:
+    done = submit("train", "training.epoch=3", PARLEY_DEPLOY_MODE="cluster")
     assert done.returncode == 2
     assert "parley: unknown key training.epoch: did you mean 'epochs'?" in done.stderr
 
@@ -79,7 +66,7 @@ def test_who_ends_the_command_ends_the_application(hadoop: dict[str, str]) -> No
     assert "parley: " in said.splitlines()[-1]
 
 
-def test_the_packed_environment_serves_driver_and_ranks(hadoop: dict[str, str], tmp_path: Path) -> None:
+def test_the_packed_environment_serves_driver_and_ranks(hadoop: dict[str, str], submit: Submit, tmp_path: Path) -> None:
     """The model of the user's own that is asked for tells which interpreter runs it, and fails."""
     pack = [ROOT / "scripts" / "pack_environment.sh", "hdfs:///tmp/environments"]
     packed = subprocess.run(pack, env=hadoop, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
@@ -91,8 +78,11 @@ def test_the_packed_environment_serves_driver_and_ranks(hadoop: dict[str, str], 
         "def build(config, vocabulary_size, num_labels):\n"
         "    raise RuntimeError(f'rank of {sys.executable} in {sys.prefix}')\n"
     )
-    environment = {**hadoop, "PARLEY_ENVIRONMENT": packed, "SPARK_OPTIONS": f"--py-files {tmp_path}/probe.py"}
-    done = submit(environment, "cluster", "train", "model.architecture=probe:build", "training.path=hdfs:///tmp/probe")
+    options = f"--py-files {tmp_path}/probe.py"
+    done = submit(
+        "train", "model.architecture=probe:build", "training.path=hdfs:///tmp/probe",
+        PARLEY_ENVIRONMENT=packed, SPARK_OPTIONS=options, PARLEY_DEPLOY_MODE="cluster",
+    )  # fmt: skip
     assert done.returncode == 1
     said = done.stderr.splitlines()[-20:]
     assert any("TrainingFailed: rank" in line and "/environment/bin/python in /" in line for line in said), said
