@@ -76,18 +76,25 @@ tee "$said/err.log" < "$said/err" >&2 &
 "$submit" "${options[@]}" "$home/jobs/$job.py" "${arguments[@]}" > "$said/out" 2> "$said/err" &
 child=$!
 # A scheduler that ends this ends the job: the driver here, or the application, which else goes on without spark-submit.
-end_job() {
+ended=
+end_job() { # end_job SIGNAL
+    ended=$1
     kill -TERM "$child" 2>/dev/null || true
     local application
     application=$(sed -n 's/.*Submitted application \(application_[0-9_]*\).*/\1/p' "$said/err.log" | head -n 1)
     if [ "$mode" = cluster ] && [ -n "$application" ]; then
-        "${submit%submit}class" org.apache.hadoop.yarn.client.cli.ApplicationCLI -kill "$application" >&2 || true
+        "${submit%submit}class" org.apache.hadoop.yarn.client.cli.ApplicationCLI application -kill "$application" >&2 || true
     fi
 }
-trap end_job INT TERM
+trap 'end_job INT' INT
+trap 'end_job TERM' TERM
 status=0
 wait "$child" || status=$?
 wait || true
+if [ -n "$ended" ]; then
+    printf 'parley: ended by SIG%s; the same command begins again, training from its last checkpoint\n' "$ended" >&2
+    exit 1
+fi
 cat "$said/out.log" "$said/err.log" > "$said/all.log"
 # Who submits with a keytab may have no ticket here: reading the result logs in by itself.
 if [[ " ${SPARK_OPTIONS:-}" =~ \ --keytab[=\ ]+([^ ]+) ]]; then export KRB5_CLIENT_KTNAME=${BASH_REMATCH[1]} KRB5CCNAME=MEMORY:parley; fi

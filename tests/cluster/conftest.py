@@ -29,6 +29,8 @@ with make_session(config) as spark:
     preprocess.run(spark, config)
 """
 
+JAVA = os.environ["SPARK_SUBMIT_OPTS"]  # what tests/conftest.py gives to all other Java processes
+
 Submit = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -60,9 +62,11 @@ def submit(hadoop: dict[str, str]) -> Submit:
 
     def run(job: str, *settings: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [ROOT / "scripts" / "submit.sh", job, "--config", ROOT / "conf" / "yarn.toml", *options(*settings)]
-        return subprocess.run(
-            command, env={**hadoop, **environment}, cwd="/", capture_output=True, text=True, check=False
-        )
+        environment = {**hadoop, **environment}
+        processes = ["executor", "driver"] if environment.get("PARLEY_DEPLOY_MODE") == "cluster" else ["executor"]
+        quick = [f"--conf spark.{process}.extraJavaOptions={JAVA}" for process in processes]
+        environment["SPARK_OPTIONS"] = " ".join([*quick, environment.get("SPARK_OPTIONS", "")])
+        return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
 
     return run
 

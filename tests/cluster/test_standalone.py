@@ -45,6 +45,7 @@ class Standalone:
         cluster = [
             f"spark.master={self.master}", "spark.executor.cores=1", "spark.executor.memory=512m",
             "spark.executor.resource.gpu.amount=1", "spark.task.resource.gpu.amount=1", "spark.task.maxFailures=1",
+            f"spark.executor.extraJavaOptions={os.environ['SPARK_SUBMIT_OPTS']}",
         ]  # fmt: skip
         return self.run("train", *cluster, f"training.processes={processes}", *settings, **environment)
 
