@@ -62,7 +62,7 @@ def test_who_ends_the_command_ends_the_application(hadoop: dict[str, str]) -> No
     job.terminate()
     said = running + job.stderr.read()
     assert job.wait() != 0
-    assert "Killed application application_" in said, said[-3000:]
+    assert "Killing application application_" in said, said[-3000:]
     assert said.splitlines()[-1].startswith("parley: ended by SIGTERM")
 
 
