@@ -2,9 +2,9 @@
 
 RE2 can split text but cannot normalise it, and ICU (in TensorFlow) and utf8proc (in Arrow) lower-case differently. So
 folding is two arrays of integers, made once from Python's `unicodedata`: FOLD maps each code point to its lower-case,
-full-width, canonical form, to a space or to nothing; PAIRS composes a character and its mark, or Hangul jamo, into one
-character (Unicode Standard, section 3.11; Hangul, section 3.12). Both engines, NumPy here and TensorFlow in the saved
-model (`training/layers.py`), apply the same integers and so cannot disagree.
+canonical form of one width, each digit to 0-9, and what is no text to a space or to nothing; PAIRS composes a character
+and its mark, or Hangul jamo, into one character (Unicode Standard, section 3.11; Hangul, section 3.12). Both engines,
+NumPy here and TensorFlow in the saved model (`training/layers.py`), apply the same integers and so cannot disagree.
 
 Marks are composed in the order in which they stand. Any text in NFC or NFD thus comes out the same, except where a
 mark of lower combining class that does not compose stands between a letter and a mark that does.
@@ -44,7 +44,7 @@ class Folding(NamedTuple):
 
 
 def fold_code(code: int) -> int:
-    """The code point that stands for `code`: lower-case, full-width, canonical; SPACE or DROP for what is no text."""
+    """The code point that stands for `code`: lower-case, one width, canonical; SPACE or DROP for what is no text."""
     if code in INVISIBLE:
         return DROP
     if code in APOSTROPHES:
@@ -52,6 +52,8 @@ def fold_code(code: int) -> int:
     category = unicodedata.category(chr(code))
     if category[0] in "CZ" or code == REPLACEMENT:
         return SPACE
+    if category == "Nd":  # a phone number is one, whichever digits of the world it is written in
+        return ord("0") + unicodedata.decimal(chr(code))
     decomposition = unicodedata.decomposition(chr(code)).split()
     if len(decomposition) == 1:  # one character under two code points: the Angstrom sign, compatibility ideographs
         return fold_code(int(decomposition[0], 16))

@@ -5,6 +5,8 @@ The same (pattern, replacement) rules run here in Arrow and, inside the saved mo
 so three of these can stand for whole tokens until the last step.
 """
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,29 +15,61 @@ from preprocessing.text import fold
 Rule = tuple[str, str]
 
 URL, EMAIL, NUMBER = "\ue000", "\ue001", "\ue002"
+ENTITY_NAMES: list[Rule] = [(URL, "<url>"), (EMAIL, "<email>"), (NUMBER, "<number>")]
 WORD_BREAK = "\u2581"  # stands for the space between words where characters are the tokens
 
-_ENTITIES: list[Rule] = [
-    (r"(?:https?://|www\.)[^ ]+", f" {URL} "),
-    (r"[0-9a-z._+-]+@[0-9a-z-]+(?:\.[0-9a-z-]+)+", f" {EMAIL} "),
-    # order, phone, card numbers: five digits or more, however grouped; shorter ones (sizes, amounts) keep their value
-    (r"(?:\b[a-z]{1,3}-?)?\+?[0-9](?:-?[0-9]){4,}", f" {NUMBER} "),
-]
-_NAMES: list[Rule] = [(URL, "<url>"), (EMAIL, "<email>"), (NUMBER, "<number>")]
+# An address ends where Hangul, kana or ideographs begin, as these follow it without a space; where they stand inside a
+# path, something that only an address has comes after them.
+_URL = (
+    r"(?:[a-z][0-9a-z+.-]*://[!-~]|www\.[!-~]|(?:[0-9a-z-]+\.)+[a-z]{2,}/)[!-~]*"
+    r"(?:[^ -~]+[/?#&=%][0-9a-z%][!-~]*)*"
+)
+_LETTERS = r"0-9\p{Latin}\p{Greek}\p{Cyrillic}\p{M}"
+_EMAIL = rf"[{_LETTERS}._+%'-]+@[{_LETTERS}-]+(?:\.[{_LETTERS}-]+)+"
+# Order, phone, card numbers: five digits or more, however grouped; shorter ones (sizes, amounts) keep their value.
+_GAP = r"(?:[ ._()/·・ー−\x{20e3}\p{Pd}]{0,3}|,)"
+_NUMBER = rf"(?:\b[a-z]{{1,3}}-?)?\+?(?:\(\+?[0-9]+\)|[0-9])(?:{_GAP}[0-9]){{4,}}\x{{20e3}}?"
+# Two letters that are a flag, a key of a phone: the parts mean nothing. Other emoji are tokens character by character,
+# so that a thumb is known whatever its skin, and a family by its members.
+_EMOJI = r"[\x{1f1e6}-\x{1f1ff}]{2}|[0-9#*]\x{20e3}"
 
+# Each also by the name that masking (`preprocessing/masking.py`) has left of it: a masked text has the same tokens.
+ENTITIES: list[Rule] = [
+    (rf"{name}|{pattern}", f" {entity} ")
+    for (entity, name), pattern in zip(ENTITY_NAMES, (_URL, _EMAIL, _NUMBER), strict=True)
+]
 TOKENIZERS: dict[str, list[Rule]] = {
     # letters with their marks, an English clitic ('s, 't, 'll), a run of digits, or any other single character
-    "words": [*_ENTITIES, (r"[\p{L}\p{M}]+|'(?:s|t|re|ve|ll|d|m)\b|\p{N}+|[^ ]", r" \0 "), *_NAMES],
-    "characters": [*_ENTITIES, (r"^ +| +$", ""), (" +", WORD_BREAK), (r"[^ ]", r" \0 "), *_NAMES],
+    "words": [
+        *ENTITIES,
+        (rf"{_EMOJI}|[\p{{L}}\p{{M}}]+|'(?:s|t|re|ve|ll|d|m)\b|\p{{N}}+|[^ ]", r" \0 "),
+        *ENTITY_NAMES,
+    ],
+    "characters": [*ENTITIES, (r"^ +| +$", ""), (" +", WORD_BREAK), (rf"{_EMOJI}|[^ ]", r" \0 "), *ENTITY_NAMES],
 }
 
 
-def tokenize(texts: pa.StringArray, tokenizer: str) -> pa.ListArray:
-    """Tokens of each text, a list of strings; empty for null and for text without any token."""
-    spaced = fold(texts)
-    for pattern, replacement in TOKENIZERS[tokenizer]:
-        spaced = pc.replace_substring_regex(spaced, pattern, replacement)
+def replace(texts: pa.StringArray, rules: Iterable[Rule]) -> pa.StringArray:
+    """`texts` after all rules, one after the other."""
+    for pattern, replacement in rules:
+        texts = pc.replace_substring_regex(texts, pattern, replacement)
+    return texts
+
+
+def with_entities(texts: pa.StringArray) -> pa.StringArray:
+    """`texts` folded, each address and long number replaced by its private-use character."""
+    return replace(fold(texts), ENTITIES)
+
+
+def split(texts: pa.StringArray, tokenizer: str) -> pa.ListArray:
+    """Tokens of each text that `with_entities` gave, a list of strings; empty for a text without any token."""
+    spaced = replace(texts, TOKENIZERS[tokenizer][len(ENTITIES) :])
     spaced = pc.utf8_trim(pc.replace_substring_regex(spaced, " +", " "), " ")
     tokens = pc.split_pattern(spaced, " ")
     # splitting "" gives one empty token
     return pc.if_else(pc.equal(spaced, ""), pa.array([[]], tokens.type)[0], tokens)
+
+
+def tokenize(texts: pa.StringArray, tokenizer: str) -> pa.ListArray:
+    """Tokens of each text, a list of strings; empty for null and for text without any token."""
+    return split(with_entities(texts), tokenizer)

@@ -51,6 +51,8 @@ def composes_in_order(text: str) -> bool:
         ("👨\u200d👩\u200d👧 ❤\ufe0f", "👨👩👧 ❤"),
         ("a\ue000b\U000f0000c\U000e0041d", "a b c d"),  # private use, and tags beyond the table
         ("caf\ufffd bar", "caf  bar"),  # a decoder's sign for broken bytes
+        ("a\x00b\x1bc\x7fd\x85e", "a b c d e"),  # control characters
+        ("٠١٢ ०१ 𝟗 ９", "012 01 9 9"),
         ("ß ﬁ ² ½", "ß ﬁ ² ½"),  # compatibility spellings that are more than width stay
         ("", ""),
         (None, ""),
