@@ -52,7 +52,7 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
         began = time.monotonic()
         temporary = f"{report}.tmp-{uuid.uuid4().hex[:8]}"
         test = spark.read.parquet(*[f"{dataset}/{file.path}" for file in manifest.splits["test"]]).select(*ROW)
-        said = predict(test, model, F.col("text"), ROW)
+        said = predict(test, model, "text", ROW)
         scored = said.selectExpr(*ROW, *PREDICTED).persist(StorageLevel.DISK_ONLY)
         try:
             scored.write.parquet(f"{temporary}/predictions")

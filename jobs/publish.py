@@ -126,7 +126,7 @@ def compare(scored: DataFrame, model: str) -> dict[str, Any]:
 
     `scored` holds text, intent and what the new model `predicted`.
     """
-    both = predict(scored, model, F.col("text"), ["intent", "predicted"])
+    both = predict(scored, model, "text", ["intent", "predicted"])
     new, old = F.col("intent") == F.col("predicted"), F.col("intent") == F.col(f"{SAID}.intents")[0]
     counts = both.agg(
         F.count("*").alias("rows"), F.count_if(new & ~old).alias("better"), F.count_if(old & ~new).alias("worse")

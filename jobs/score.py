@@ -37,7 +37,7 @@ from training.scoring import replace_text
 log = logging.getLogger(__name__)
 
 ADDED = ("intent", "probability", "top3", "out_of_scope", "model_version")
-TEXT, SAID = "_parley_text", "_parley_said"  # columns that nobody has
+TEXT, SAID, MASKED = "_parley_text", "_parley_said", "_parley_masked"  # columns that nobody has
 PREDICTION = StructType([
     StructField("intents", ArrayType(StringType())), StructField("probabilities", ArrayType(FloatType()))
 ])  # fmt: skip
@@ -58,17 +58,41 @@ def describe_model(config: AppConfig) -> str:
     return f"version {version} of {config.registry.uri}" if version else f"{config.training.path}/model"
 
 
-def predict(frame: DataFrame, model: str, text: Column, kept: Sequence[str]) -> DataFrame:
-    """Columns `kept`, and PREDICTION as column SAID: the most probable intent first, null where the text is blank."""
-    spark = frame.sparkSession
+def predict(frame: DataFrame, model: str, text: str, kept: Sequence[str]) -> DataFrame:
+    """Columns `kept`, and PREDICTION as column SAID: the most probable intent first, null where the text is blank.
+
+    The text among the kept columns is masked where that of the model's dataset was.
+    """
+    spark, masked = frame.sparkSession, masks(model)
     threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
     add = partial(
-        replace_text, text=TEXT, name=SAID, uri=model, checksum=model_checksum(model), threads=threads,
-        hadoop=hadoop_configuration(spark),
+        replace_text, text=TEXT, name=SAID, masked=MASKED if masked else "", uri=model,
+        checksum=model_checksum(model), threads=threads, hadoop=hadoop_configuration(spark),
     )  # fmt: skip
-    asked = F.when(has_text(text), text).alias(TEXT)
-    rows = frame.select(*[F.col(f"`{name}`") for name in kept], asked)
-    return rows.mapInArrow(add, StructType([*rows.schema.fields[:-1], StructField(SAID, PREDICTION)]))
+    said = column(frame, text)
+    rows = frame.select(*[F.col(f"`{name}`") for name in kept], F.when(has_text(said), said).alias(TEXT))
+    added = [StructField(SAID, PREDICTION), *([StructField(MASKED, StringType())] if masked else [])]
+    predicted = rows.mapInArrow(add, StructType([*rows.schema.fields[:-1], *added]))
+    return with_text(predicted, text, F.col(MASKED)).drop(MASKED) if masked else predicted
+
+
+def masks(model: str) -> bool:
+    """Whether the texts that the model learnt from were masked."""
+    return bool(read_model_manifest(model).get("mask"))
+
+
+def with_text(frame: DataFrame, name: str, text: Column) -> DataFrame:
+    """The frame with `text` in the place of its text, the column or the field at a path of this name, if it has it."""
+    names = {found.lower(): found for found in frame.columns}  # Spark, too, takes one for the other
+    if name.lower() in names:
+        return frame.withColumn(names[name.lower()], text)
+    top, _, path = name.partition(".")
+    if top.lower() not in names:
+        return frame
+    record = names[top.lower()]
+    if not isinstance(frame.schema[record].dataType, StructType):
+        raise UserError(f"scoring.keep names '{record}', which cannot be masked with the text in it: keep others")
+    return frame.withColumn(record, F.col(f"`{record}`").withField(path, text))
 
 
 def has_text(text: Column) -> Column:
@@ -98,7 +122,7 @@ def score(frame: DataFrame, model: str, text: str = "text", keep: Sequence[str] 
         "out_of_scope": F.when(F.col(SAID).isNotNull(), intents[0] == label if label else F.lit(False)),
         "model_version": F.lit(version_of(model)),
     }
-    return predict(frame, model, column(frame, text), kept).withColumns(added).drop(SAID)
+    return predict(frame, model, text, kept).withColumns(added).drop(SAID)
 
 
 def column(frame: DataFrame, name: str) -> Column:
@@ -188,6 +212,9 @@ def _both(table: DataFrame, scoring: ScoringConfig, model: str) -> tuple[DataFra
     reason = F.when(malformed.isNotNull(), "malformed record").when(~has_text(column(table, scoring.text)), "no text")
     named = [F.col(f"`{name}`") for name in kept]
     rejected = table.select(*named, malformed.alias("rejected_record"), reason.alias("rejected_reason"))
+    if masks(model):  # who knows how a broken record spells what it holds
+        length = F.concat(F.lit("a record of "), F.length("rejected_record").cast("string"), F.lit(" characters"))
+        rejected = with_text(rejected, scoring.text, F.lit(None).cast("string")).withColumn("rejected_record", length)
     return (
         score(table.where(reason.isNull()), model, scoring.text, kept),
         rejected.where("rejected_reason is not null"),

@@ -41,6 +41,7 @@ class DatasetConfig:
 
     path: str = ""
     tokenizer: str = "words"
+    mask: bool = False  # addresses and long numbers are replaced by <url>, <email>, <number> in all that is written
     max_tokens: int = 24  # of an utterance; what follows is cut off
     vocabulary_size: int = 20_000  # words, besides padding and unknown
     min_count: int = 2  # times a word must occur in the training split

@@ -6,20 +6,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocessing.tokenizers import tokenize
+from preprocessing.masking import mask_malformed, shown_of
+from preprocessing.tokenizers import split, with_entities
 from preprocessing.vocabulary import PAD, SPECIAL, UNKNOWN
 
 Batches = Iterable[pa.RecordBatch]
 
 
-def add_tokens(batches: Batches, tokenizer: str) -> Iterator[pa.RecordBatch]:
-    """Each batch with the tokens of `text` and their number as further columns."""
+def add_tokens(batches: Batches, tokenizer: str, mask: bool = False) -> Iterator[pa.RecordBatch]:
+    """Each batch with the tokens of `text` and their number as further columns; masked where that is wanted."""
     for batch in batches:
-        tokens = tokenize(batch.column("text").cast(pa.string()), tokenizer)
-        lengths = pc.list_value_length(tokens)
-        yield pa.RecordBatch.from_arrays(
-            [*batch.columns, tokens, lengths], names=[*batch.schema.names, "tokens", "num_tokens"]
-        )
+        texts = batch.column("text").cast(pa.string())
+        entities = with_entities(texts)
+        tokens = split(entities, tokenizer)
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        if mask:
+            columns["text"] = shown_of(texts, entities)
+            columns["malformed"] = mask_malformed(columns["malformed"].cast(pa.string()))
+        columns |= {"tokens": tokens, "num_tokens": pc.list_value_length(tokens)}
+        yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
 def count_tokens(batches: Batches) -> Iterator[pa.RecordBatch]:

@@ -41,6 +41,7 @@ class DatasetManifest:
     fingerprint: str  # of the content: the same examples, words and labels give the same
     corpus: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    mask: bool = False  # are addresses and long numbers masked
     kind: str = "dataset"
     version: int = VERSION
 

@@ -7,17 +7,28 @@ tokenizer takes for an entity is masked, and nothing else. So masked and origina
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from preprocessing.text import REPLACEMENT
 from preprocessing.tokenizers import ENTITY_NAMES, replace, with_entities
+
+_ANY = "[" + "".join(entity for entity, _ in ENTITY_NAMES) + "]"
+_SINGLE_SPACES = [(f" *({_ANY})", r" \1"), (f"({_ANY}) *", r"\1 ")]
 
 
 def show(texts: pa.StringArray) -> pa.StringArray:
     """What `with_entities` gave, as people may see it: each entity by its name, between single spaces."""
-    return pc.utf8_trim(replace(texts, [(f" *{entity} *", f" {name} ") for entity, name in ENTITY_NAMES]), " ")
+    return pc.utf8_trim(replace(texts, [*_SINGLE_SPACES, *ENTITY_NAMES]), " ")
 
 
 def mask(texts: pa.StringArray) -> pa.StringArray:
     """`texts` without personal data; null stays null."""
-    return pc.if_else(texts.is_valid(), show(with_entities(texts)), pa.scalar(None, pa.string()))
+    return shown_of(texts, with_entities(texts))
+
+
+def shown_of(texts: pa.StringArray, entities: pa.StringArray) -> pa.StringArray:
+    """`mask(texts)`, where `entities` is what `with_entities` gave of them."""
+    # folding takes the sign for broken bytes away, by which such rows are rejected later
+    broken = pc.if_else(pc.match_substring(texts, chr(REPLACEMENT)), chr(REPLACEMENT), "")
+    return pc.binary_join_element_wise(show(entities), broken, "")  # null where `texts` is
 
 
 def mask_malformed(records: pa.StringArray) -> pa.StringArray:

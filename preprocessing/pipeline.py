@@ -68,8 +68,9 @@ def checked(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig) -> Da
         labelled
         .transform(transforms.with_split, present, config.validation_fraction, config.test_fraction)
         .transform(conform, TURN)
-        .mapInArrow(partial(encoding.add_tokens, tokenizer=config.tokenizer), TOKENISED)
+        .mapInArrow(partial(encoding.add_tokens, tokenizer=config.tokenizer, mask=config.mask), TOKENISED)
         .transform(transforms.with_reason)
+        .transform(transforms.with_masked_intents if config.mask else lambda frame: frame)
     )  # fmt: skip
 
 
@@ -148,6 +149,7 @@ def _write_facts(
         fingerprint=fingerprint(described, words, census.labels),
         corpus={"path": list(corpus.path), "format": corpus.format},
         versions=versions(),
+        mask=config.mask,
     )
     accounted = sum(map(manifest.rows, SPLITS)) + census.rejected.total() + census.context_only
     assert accounted == census.rows_in, f"{census.rows_in} rows read, {accounted} accounted for"

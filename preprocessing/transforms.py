@@ -11,6 +11,7 @@ SALT = "parley"  # of the split's hash; to change it moves every dialog
 RESOLUTION = 1_000_000  # parts of the hash's range
 
 CONTEXT = "context"  # not a reason to reject: a turn that is there for the turns after it
+NO_LABEL = "not a label"
 MAX_LABEL = 200  # characters; longer "intents" are texts in the wrong column
 
 
@@ -58,9 +59,15 @@ def with_reason(turns: DataFrame) -> DataFrame:
         .when(F.col("intent").isNull() & silent, CONTEXT)
         .when(F.col("text").isNull() | (F.trim("text") == ""), "no text")
         .when(F.col("intent").isNull(), "no intent")
-        .when(F.col("intent").rlike("[\\x00-\\x1f]") | (F.length("intent") > MAX_LABEL), "not a label")
+        .when(F.col("intent").rlike("[\\x00-\\x1f]") | (F.length("intent") > MAX_LABEL), NO_LABEL)
         .when(F.col("num_tokens") == 0, "no tokens"),
     )
+
+
+def with_masked_intents(turns: DataFrame) -> DataFrame:
+    """Of a text that stands in the place of an intent only its length is left."""
+    length = F.concat(F.lit("a text of "), F.length("intent").cast("string"), F.lit(" characters"))
+    return turns.withColumn("intent", F.when(F.col("reason") == NO_LABEL, length).otherwise(F.col("intent")))
 
 
 def with_known_intents(turns: DataFrame, labels: Iterable[str]) -> DataFrame:

@@ -96,7 +96,8 @@ def check_files(manifest: DatasetManifest, processes: int) -> None:
 def _settings(manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig) -> dict[str, dict[str, Any]]:
     """What decides the weights, and so must not change within a run; paths and processes may."""
     kept = {name: value for name, value in dataclasses.asdict(training).items() if name not in ("path", "processes")}
-    return {"dataset": {"fingerprint": manifest.fingerprint}, "model": dataclasses.asdict(model), "training": kept}
+    dataset = {"fingerprint": manifest.fingerprint, "mask": manifest.mask}
+    return {"dataset": dataset, "model": dataclasses.asdict(model), "training": kept}
 
 
 def _check_same_settings(run: str, settings: dict[str, dict[str, Any]]) -> None:

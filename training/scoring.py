@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from preprocessing import storage
+from preprocessing.masking import mask
 from training.artifact import Classify, load_classifier
 from training.quiet import import_tensorflow
 
@@ -56,13 +57,19 @@ def _structs(classify: Classify, texts: pa.Array) -> pa.Array:
 
 
 def replace_text(
-    batches: Iterable[pa.RecordBatch], text: str, name: str, uri: str, checksum: str, threads: int,
+    batches: Iterable[pa.RecordBatch], text: str, name: str, masked: str, uri: str, checksum: str, threads: int,
     hadoop: Mapping[str, str],
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
-    """Each batch with what the model says of its last column `text` in that column's place, as `name`: PREDICTION."""
+    """Each batch with what the model says of its last column `text` in that column's place, as `name`: PREDICTION.
+
+    Where `masked` is a name, the masked text follows as a column of that name.
+    """
     _limit_threads(threads)
     storage.use_hadoop_configuration(hadoop)
     classify = _loaded(uri, checksum)
     for batch in batches:
         said = predict_by_length(classify, batch.column(text))
-        yield pa.RecordBatch.from_arrays([*batch.columns[:-1], said], names=[*batch.schema.names[:-1], name])
+        columns = {**dict(zip(batch.schema.names[:-1], batch.columns[:-1], strict=True)), name: said}
+        if masked:
+            columns[masked] = mask(batch.column(text).cast(pa.string()))
+        yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))

@@ -29,7 +29,7 @@ def masked(text: str | None) -> str | None:
         ("주문번호AB-1234567요", "주문번호 <number> 요"),
         ("ann\u200b.lee＠mail。com ann@mail.com", "ann.lee@mail。com <email>"),
         ("size 38, 12.50 €", "size 38, 12.50 €"),
-        ("<email> 12345", "<email> <number>"),
+        ("<email>  12345 AB-54321", "<email> <number> <number>"),
         ("  two  spaces ", "two  spaces"),
         ("", ""),
         (None, None),
