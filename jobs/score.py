@@ -28,8 +28,9 @@ from preprocessing import storage
 from preprocessing.config import CorpusConfig
 from preprocessing.corpora import PUBLISHED
 from preprocessing.errors import UserError
+from preprocessing.fields import MALFORMED
 from preprocessing.hadoop import hadoop_configuration
-from preprocessing.readers import MALFORMED, READERS
+from preprocessing.readers import READERS
 from training.artifact import check_model, model_checksum, read_model_manifest
 from training.registry import resolve, version_of
 from training.scoring import replace_text

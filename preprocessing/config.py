@@ -17,9 +17,12 @@ def require(condition: bool, key: str, wanted: str, found: object) -> None:
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """Where raw dialogs are, and which of their columns means what; "" where the corpus has no such column."""
+    """Where raw dialogs are, and which of their fields means what; "" where the corpus has no such field.
 
-    path: tuple[str, ...] = ()  # URIs, globs or, with format "table", one table's name
+    A field in a record within the record has a dotted path: `payload.message.text`.
+    """
+
+    path: tuple[str, ...] = ()  # URIs, globs or, with format "table", names of tables
     format: str = "json"
     options: Mapping[str, str] = field(default_factory=dict)  # passed to Spark's reader
     text: str = "text"
@@ -29,6 +32,7 @@ class CorpusConfig:
     speaker: str = ""
     split: str = ""
     language: str = ""
+    date: str = ""  # when the turn was said, for dataset.split_by = "date"
 
     def __post_init__(self) -> None:
         require(self.format in FORMATS, "corpus.format", f"one of {' '.join(FORMATS)}", self.format)

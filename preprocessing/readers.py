@@ -1,35 +1,34 @@
 """Readers: any corpus to the TURN contract, every value a string, unparsed records kept as `malformed`."""
 
-import difflib
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from preprocessing import corpora, storage
 from preprocessing.config import CorpusConfig
 from preprocessing.errors import UserError
-from preprocessing.schema import TURN, conform
+from preprocessing.fields import MALFORMED, Path, is_table, path_to, role_columns, strings_at, type_at, wanted
+from preprocessing.schema import TURN, conform, decoded
 
-MALFORMED = "_malformed"
 PEEK_ROWS = 1_000  # records looked at for the names of their fields, before all of them are
-
-# section `corpus`, keys that name a column -> the column of TURN
-ROLES = ("text", "intent", "dialog_id", "turn", "speaker", "split", "language")
 
 
 def read_turns(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
     """The corpus as TURN rows. Raises UserError where a path or a column is missing."""
     if not corpus.path:
         raise UserError("corpus.path is empty: name the corpus in the configuration or with --set corpus.path=URI")
+    if "encoding" in corpus.options:
+        _allow_encodings(spark)
     try:
         if corpus.format in corpora.PUBLISHED:
-            return conform(corpora.PUBLISHED[corpus.format](spark, _paths(corpus)), TURN)
+            return decoded(conform(corpora.PUBLISHED[corpus.format](spark, _paths(corpus)), TURN))
         records = READERS[corpus.format](spark, corpus)
-        return conform(records.select(*_roles(corpus, records)), TURN)
+        return decoded(conform(records.select(*role_columns(corpus, records)), TURN))
     except (PySparkException, Py4JJavaError) as error:  # what Spark finds out when it looks for the columns
         raise UserError(
             f"corpus.path {list(corpus.path)} cannot be read as {corpus.format}: {_reason(error)}"
@@ -55,50 +54,36 @@ def _paths(corpus: CorpusConfig) -> list[str]:
     return [storage.absolute(path) for path in corpus.path]
 
 
-def _roles(corpus: CorpusConfig, records: DataFrame) -> list[Column]:
-    """One column for each role that the configuration names; and the malformed record, where the format has one."""
-    named = {role: getattr(corpus, role) for role in ROLES if getattr(corpus, role)}
-    if corpus.format == "text" and "intent" not in records.columns:
-        named.pop("intent", None)  # plain text has utterances only
-    for role, name in named.items():
-        if name not in records.columns:
-            raise _missing(corpus, role, name, [column for column in records.columns if column != MALFORMED])
-    malformed = [F.col(MALFORMED).alias("malformed")] if MALFORMED in records.columns else []
-    return [F.col(f"`{name}`").alias(role) for role, name in named.items()] + malformed
-
-
-def _missing(corpus: CorpusConfig, role: str, name: str, found: Sequence[str]) -> UserError:
-    if not found:
-        return UserError(
-            f"corpus.path {list(corpus.path)} holds no rows with columns: "
-            f"check the path and corpus.format = '{corpus.format}'"
-        )
-    near = difflib.get_close_matches(name, found, 1) or difflib.get_close_matches(role, found, 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"set corpus.{role} to one of them"
-    return UserError(f"corpus.{role} = '{name}': the corpus has no such column; it has {', '.join(found)}: {hint}")
-
-
 def _strings(names: Sequence[str]) -> StructType:
     return StructType([StructField(name, StringType()) for name in [*names, MALFORMED]])
 
 
 def _json(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
-    """JSON lines with the configured fields, as strings; a first look at the records tells whether they exist."""
-    paths = _paths(corpus)
-    wanted = [name for role in ROLES if (name := getattr(corpus, role))]
-    reader = spark.read.options(**corpus.options)
-    first = spark.read.text(paths).limit(PEEK_ROWS).rdd.map(lambda row: row.value)
-    found = [name for name in reader.json(first).columns if name != "_corrupt_record"]
-    if not set(wanted) <= set(found):  # rare fields may come later
-        found = [name for name in reader.json(paths).columns if name != "_corrupt_record"]
-    present = [name for name in wanted if name in found]
-    records = reader.schema(_strings(present)).option("columnNameOfCorruptRecord", MALFORMED).json(paths)
-    # what is not asked for still has to be known, to say what there is when something is missing
-    return (
-        records
-        if len(present) == len(wanted)
-        else records.select("*", *[F.lit(None).alias(n) for n in found if n not in present])
-    )
+    """JSON lines with the configured fields, as strings; a first look at the records tells where these are."""
+    paths, names = _paths(corpus), list(wanted(corpus).values())
+    options = {**corpus.options, "columnNameOfCorruptRecord": MALFORMED}
+    recoded = "encoding" in options and options.get("multiLine", "false").lower() != "true"
+    lines = _lines(spark, corpus)
+    if recoded:  # already done to the lines; Spark's own reader asks for a lineSep and trips over a byte-order mark
+        options = {name: value for name, value in options.items() if name not in ("encoding", "lineSep")}
+    reader = spark.read.options(**options)
+    found = reader.json(lines.limit(PEEK_ROWS).rdd.map(lambda row: row.value)).schema
+    if not _strings_in(found, names):  # rare fields may come later
+        every = reader.json(lines.rdd.map(lambda row: row.value)) if recoded else reader.json(paths)
+        found = every.schema
+    places = _strings_in(found, names)
+    if not places:
+        return every.drop(MALFORMED)  # what there is instead, for the message
+    schema = StructType([*strings_at(places), StructField(MALFORMED, StringType())])
+    if recoded:
+        return lines.where("value != ''").select(F.from_json("value", schema, options).alias("r")).select("r.*")
+    return reader.schema(schema).json(paths)
+
+
+def _strings_in(record: StructType, names: Sequence[str]) -> list[Path]:
+    """Where the named fields are; empty where one is missing, or holds many records."""
+    places = [path for name in names if (path := path_to(name, record)) and not is_table(type_at(path, record))]
+    return places if len(places) == len(names) else []
 
 
 def _separated(separator: str) -> Callable[[SparkSession, CorpusConfig], DataFrame]:
@@ -115,7 +100,30 @@ def _separated(separator: str) -> Callable[[SparkSession, CorpusConfig], DataFra
 
 def _plain(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
     """One utterance a line, in the column that corpus.text names."""
-    return spark.read.options(**corpus.options).text(_paths(corpus)).withColumnRenamed("value", corpus.text)
+    lines = _lines(spark, corpus)
+    lines.head(1)  # nothing else would notice a codec or encoding that is missing before the job is under way
+    return lines.withColumnRenamed("value", corpus.text)
+
+
+def _lines(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
+    """The lines of text files, one a row in the column `value`, in any encoding: Spark's reader only splits bytes."""
+    encoding = corpus.options.get("encoding")
+    if not encoding:
+        return spark.read.options(**corpus.options).text(_paths(corpus))
+    if encoding.upper() in ("UTF-16", "UTF-32"):
+        raise UserError(
+            f"corpus.options.encoding = {encoding} does not say where a line ends in {corpus.format}: "
+            f"write {encoding}LE (as Windows does) or {encoding}BE"
+        )
+    lines = spark.read.options(**{"lineSep": "\n", **corpus.options}).text(_paths(corpus))
+    text = F.decode(F.col("value").cast("binary"), encoding)
+    return lines.select(F.regexp_replace(text, "^\ufeff|\r$", "").alias("value"))
+
+
+def _allow_encodings(spark: SparkSession) -> None:
+    """Makes Spark 4 read all of Java's encodings, not seven, and bytes that do not decode as U+FFFD, not as an end."""
+    spark.conf.set("spark.sql.legacy.javaCharsets", "true")
+    spark.conf.set("spark.sql.legacy.codingErrorAction", "true")
 
 
 READERS: dict[str, Callable[[SparkSession, CorpusConfig], DataFrame]] = {
@@ -125,5 +133,5 @@ READERS: dict[str, Callable[[SparkSession, CorpusConfig], DataFrame]] = {
     "parquet": lambda spark, corpus: spark.read.options(**corpus.options).parquet(*_paths(corpus)),
     "orc": lambda spark, corpus: spark.read.options(**corpus.options).orc(_paths(corpus)),
     "text": _plain,
-    "table": lambda spark, corpus: spark.table(corpus.path[0]),
+    "table": lambda spark, corpus: reduce(DataFrame.unionByName, map(spark.table, corpus.path)),
 }

@@ -2,7 +2,7 @@
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType, TimestampType
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "val": "validation",
@@ -11,6 +11,9 @@ SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation"
 # Whose turns carry the intents; a turn of anybody else's (agent, system, bot) without an intent is context only.
 USER_SPEAKERS = ("user", "customer", "client", "human", "caller")
 
+SEVERAL = " ␞ "  # between the intents of a turn that has several; "symbol for record separator", in no label of its own
+REPLACEMENT = "\ufffd"  # what bytes become that do not decode
+
 TURN = StructType([
     StructField("dialog_id", StringType()),
     StructField("turn", IntegerType()),
@@ -18,7 +21,8 @@ TURN = StructType([
     StructField("language", StringType()),
     StructField("split", StringType()),       # as the corpus names it; null where it has none
     StructField("text", StringType()),
-    StructField("intent", StringType()),
+    StructField("intent", StringType()),      # several that differ stand between SEVERAL
+    StructField("date", TimestampType()),
     StructField("malformed", StringType()),   # the record as it stood, where it could not be parsed
 ])  # fmt: skip
 
@@ -40,6 +44,13 @@ def conform(frame: DataFrame, contract: StructType) -> DataFrame:
     def typed(column: StructField) -> Column:
         if column.name not in frame.columns:
             return F.lit(None).cast(column.dataType)
-        return F.expr(f"try_cast({column.name} as {column.dataType.simpleString()})")
+        return F.expr(f"try_cast(`{column.name}` as {column.dataType.simpleString()})")
 
     return frame.select(*[typed(column).alias(column.name) for column in contract])
+
+
+def decoded(frame: DataFrame) -> DataFrame:
+    """The same with U+FFFD for bytes that are no UTF-8: Spark's strings may hold any, Python's and Arrow's not."""
+    valid = getattr(F, "make_valid_utf8", lambda column: F.decode(column.cast("binary"), "UTF-8"))  # Spark 3.5: decode
+    strings = [field.name for field in frame.schema if field.dataType == StringType()]
+    return frame.withColumns({name: valid(F.col(name)) for name in strings})

@@ -34,7 +34,7 @@ spark.sql.ansi.enabled = true
 # Every name that users may have in their files. A name that is added stays for years: think before adding one here.
 NAMES = """
 corpus.path corpus.format corpus.options corpus.text corpus.intent corpus.dialog_id corpus.turn corpus.speaker
-corpus.split corpus.language
+corpus.split corpus.language corpus.date
 dataset.path dataset.tokenizer dataset.max_tokens dataset.vocabulary_size dataset.min_count
 dataset.validation_fraction dataset.test_fraction dataset.out_of_scope dataset.files_per_split
 dataset.max_rejected_fraction
