@@ -40,7 +40,7 @@ def test_an_archive_that_is_not_there(end: Failing) -> None:
     assert re.search(r"^parley: .*File does not exist: hdfs://127.0.0.1:\d+/nowhere.*: correct the path.*$", line)
 
 
-def test_a_user_who_may_not_write(hadoop: dict[str, str]) -> None:
+def test_a_user_who_may_not_write(end: Failing) -> None:
     staging = "--conf spark.yarn.stagingDir=hdfs:///tmp"
     code, line = end("preflight", HADOOP_USER_NAME="mallory", SPARK_OPTIONS=staging)
     assert code == 1

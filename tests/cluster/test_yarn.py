@@ -21,13 +21,31 @@ def read(hadoop: dict[str, str], uri: str) -> str:
     return done.stdout
 
 
-def test_the_whole_way_runs_on_yarn(hadoop: dict[str, str], submit: Submit) -> None:
-    steps = [
-        ("cluster", "generate"), ("client", "preprocess"), ("cluster", "train"), ("client", "evaluate"),
-        ("client", "publish"), ("cluster", "score", "registry.version=current"),
+@pytest.fixture
+def packed(hadoop: dict[str, str]) -> str:
+    """URI of this environment as an archive, which is packed once."""
+    pack = [ROOT / "scripts" / "pack_environment.sh", "hdfs:///tmp/environments"]
+    first, again = (subprocess.run(pack, env=hadoop, capture_output=True, text=True, check=True) for _ in range(2))
+    assert again.stdout == first.stdout and "is there already" in again.stderr
+    return first.stdout.strip()
+
+
+def test_the_whole_way_runs_on_yarn(hadoop: dict[str, str], submit: Submit, packed: str, tmp_path: Path) -> None:
+    """Driver and ranks of the training have the packed environment: a module that both import sees to that."""
+    (tmp_path / "packed.py").write_text(
+        "import sys\n"
+        "from training.models import lstm as build\n"
+        "assert sys.executable.endswith('/environment/bin/python') , sys.executable\n"
+    )
+    train = {"PARLEY_ENVIRONMENT": packed, "SPARK_OPTIONS": f"--py-files {tmp_path}/packed.py"}
+    steps: list[tuple[str, str, list[str], dict[str, str]]] = [
+        ("cluster", "generate", [], {}), ("client", "preprocess", [], {}),
+        ("cluster", "train", ["model.architecture=packed:build"], train),
+        ("client", "evaluate", [], {}), ("client", "publish", [], {}),
+        ("cluster", "score", ["registry.version=current"], {}),
     ]  # fmt: skip
-    for mode, job, *settings in steps:
-        done = submit(job, *settings, PARLEY_DEPLOY_MODE=mode)
+    for mode, job, settings, environment in steps:
+        done = submit(job, *settings, PARLEY_DEPLOY_MODE=mode, **environment)
         assert done.returncode == 0, f"{job} in {mode} mode: {done.stderr[-3000:]}"
     metrics = json.loads(read(hadoop, "hdfs:///parley/shop/report/metrics.json"))
     manifest = json.loads(read(hadoop, "hdfs:///parley/shop/dataset/manifest.json"))
@@ -64,25 +82,3 @@ def test_who_ends_the_command_ends_the_application(hadoop: dict[str, str]) -> No
     assert job.wait() != 0
     assert "Killing application application_" in said, said[-3000:]
     assert said.splitlines()[-1].startswith("parley: ended by SIGTERM")
-
-
-def test_the_packed_environment_serves_driver_and_ranks(hadoop: dict[str, str], submit: Submit, tmp_path: Path) -> None:
-    """The model of the user's own that is asked for tells which interpreter runs it, and fails."""
-    pack = [ROOT / "scripts" / "pack_environment.sh", "hdfs:///tmp/environments"]
-    packed = subprocess.run(pack, env=hadoop, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    again = subprocess.run(pack, env=hadoop, capture_output=True, text=True, check=True)
-    assert again.stdout.strip() == packed and "is there already" in again.stderr
-
-    (tmp_path / "probe.py").write_text(
-        "import os, sys\n"
-        "def build(config, vocabulary_size, num_labels):\n"
-        "    raise RuntimeError(f'rank of {sys.executable} in {sys.prefix}')\n"
-    )
-    options = f"--py-files {tmp_path}/probe.py"
-    done = submit(
-        "train", "model.architecture=probe:build", "training.path=hdfs:///tmp/probe",
-        PARLEY_ENVIRONMENT=packed, SPARK_OPTIONS=options, PARLEY_DEPLOY_MODE="cluster",
-    )  # fmt: skip
-    assert done.returncode == 1
-    said = done.stderr.splitlines()[-20:]
-    assert any("TrainingFailed: rank" in line and "/environment/bin/python in /" in line for line in said), said
