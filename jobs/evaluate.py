@@ -14,8 +14,9 @@ from pyspark.sql import functions as F
 from jobs.cli import run_job
 from jobs.config import AppConfig
 from jobs.metrics import BINS, frequent_confusions, summarise
+from jobs.prediction import CONTEXT_COLUMNS, SAID, predict
 from jobs.report import render_report
-from jobs.score import SAID, describe_model, predict
+from jobs.score import describe_model
 from preprocessing import storage
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
@@ -51,9 +52,10 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     with storage.lease(report):
         began = time.monotonic()
         temporary = f"{report}.tmp-{uuid.uuid4().hex[:8]}"
-        test = spark.read.parquet(*[f"{dataset}/{file.path}" for file in manifest.splits["test"]]).select(*ROW)
-        said = predict(test, model, "text", ROW)
-        scored = said.selectExpr(*ROW, *PREDICTED).persist(StorageLevel.DISK_ONLY)
+        row = (*ROW, *(CONTEXT_COLUMNS if manifest.context_turns else ()))
+        test = spark.read.parquet(*[f"{dataset}/{file.path}" for file in manifest.splits["test"]]).select(*row)
+        said = predict(test, model, "text", row)
+        scored = said.selectExpr(*row, *PREDICTED).persist(StorageLevel.DISK_ONLY)
         try:
             scored.write.parquet(f"{temporary}/predictions")
             metrics = measure(scored, lineage["out_of_scope"])

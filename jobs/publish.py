@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from jobs.cli import run_job
 from jobs.config import AppConfig
-from jobs.score import SAID, predict
+from jobs.prediction import SAID, predict
 from preprocessing import storage
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration

@@ -13,19 +13,20 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
+from pyspark.sql.types import StringType
 
 from jobs.cli import run_job
 from jobs.config import AppConfig, ScoringConfig
+from jobs.prediction import CONTEXT_COLUMNS, SAID, column, context_turns, has_text, masks, predict, with_text
 from preprocessing import storage
 from preprocessing.config import CorpusConfig
+from preprocessing.context import table_with_context
 from preprocessing.corpora import PUBLISHED
 from preprocessing.errors import UserError
 from preprocessing.fields import MALFORMED
@@ -33,15 +34,11 @@ from preprocessing.hadoop import hadoop_configuration
 from preprocessing.readers import READERS
 from training.artifact import check_model, model_checksum, read_model_manifest
 from training.registry import resolve, version_of
-from training.scoring import replace_text
 
 log = logging.getLogger(__name__)
 
 ADDED = ("intent", "probability", "top3", "out_of_scope", "model_version")
-TEXT, SAID, MASKED = "_parley_text", "_parley_said", "_parley_masked"  # columns that nobody has
-PREDICTION = StructType([
-    StructField("intents", ArrayType(StringType())), StructField("probabilities", ArrayType(FloatType()))
-])  # fmt: skip
+DIALOG = ("dialog_id", "turn", "speaker")
 TOP = "array<struct<intent: string, probability: float>>"
 
 
@@ -59,56 +56,19 @@ def describe_model(config: AppConfig) -> str:
     return f"version {version} of {config.registry.uri}" if version else f"{config.training.path}/model"
 
 
-def predict(frame: DataFrame, model: str, text: str, kept: Sequence[str]) -> DataFrame:
-    """Columns `kept`, and PREDICTION as column SAID: the most probable intent first, null where the text is blank.
-
-    The text among the kept columns is masked where that of the model's dataset was.
-    """
-    spark, masked = frame.sparkSession, masks(model)
-    threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
-    add = partial(
-        replace_text, text=TEXT, name=SAID, masked=MASKED if masked else "", uri=model,
-        checksum=model_checksum(model), threads=threads, hadoop=hadoop_configuration(spark),
-    )  # fmt: skip
-    said = column(frame, text)
-    rows = frame.select(*[F.col(f"`{name}`") for name in kept], F.when(has_text(said), said).alias(TEXT))
-    added = [StructField(SAID, PREDICTION), *([StructField(MASKED, StringType())] if masked else [])]
-    predicted = rows.mapInArrow(add, StructType([*rows.schema.fields[:-1], *added]))
-    return with_text(predicted, text, F.col(MASKED)).drop(MASKED) if masked else predicted
-
-
-def masks(model: str) -> bool:
-    """Whether the texts that the model learnt from were masked."""
-    return bool(read_model_manifest(model).get("mask"))
-
-
-def with_text(frame: DataFrame, name: str, text: Column) -> DataFrame:
-    """The frame with `text` in the place of its text, the column or the field at a path of this name, if it has it."""
-    names = {found.lower(): found for found in frame.columns}  # Spark, too, takes one for the other
-    if name.lower() in names:
-        return frame.withColumn(names[name.lower()], text)
-    top, _, path = name.partition(".")
-    if top.lower() not in names:
-        return frame
-    record = names[top.lower()]
-    if not isinstance(frame.schema[record].dataType, StructType):
-        raise UserError(f"scoring.keep names '{record}', which cannot be masked with the text in it: keep others")
-    return frame.withColumn(record, F.col(f"`{record}`").withField(path, text))
-
-
-def has_text(text: Column) -> Column:
-    """Whether there is anything to predict from; false for null."""
-    return F.coalesce(F.trim(text) != "", F.lit(False))
-
-
-def score(frame: DataFrame, model: str, text: str = "text", keep: Sequence[str] = ()) -> DataFrame:
+def score(
+    frame: DataFrame, model: str, text: str = "text", keep: Sequence[str] = (), dialog: Sequence[str] = DIALOG
+) -> DataFrame:
     """The columns `keep` (default: all) of every row, and the columns ADDED; null where there is no text.
 
-    `model` is the URI of a run's model or of a version in a registry; `text` a column, or a dotted path into one.
+    `model` is the URI of a run's model or of a version in a registry; `text` a column, or a dotted path into one;
+    `dialog` the columns of dialog, turn and speaker, which a model with context looks at.
     """
     require_text(frame, text)
     require_columns(frame, keep, "keep")
     kept = keep or frame.columns
+    if count := context_turns(model):
+        frame = table_with_context(frame, count, column(frame, text), *dialog)
     if clash := sorted({name.lower() for name in kept} & set(ADDED)):
         raise UserError(
             f"the table has columns that scoring adds: {', '.join(clash)}; "
@@ -124,11 +84,6 @@ def score(frame: DataFrame, model: str, text: str = "text", keep: Sequence[str] 
         "model_version": F.lit(version_of(model)),
     }
     return predict(frame, model, text, kept).withColumns(added).drop(SAID)
-
-
-def column(frame: DataFrame, name: str) -> Column:
-    """The column of that very name, dots and all, or else the field at that path."""
-    return F.col(f"`{name}`") if name in frame.columns else F.col(name)
 
 
 def require_columns(frame: DataFrame, names: Sequence[str], key: str) -> None:
@@ -182,6 +137,10 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
         began = time.monotonic()
         temporary = f"{output}.tmp-{uuid.uuid4().hex[:8]}"
         table = read_table(spark, scoring)
+        if count := context_turns(model):
+            require_text(table, scoring.text)
+            roles = [getattr(config.corpus, role) or role for role in DIALOG]
+            table = table_with_context(table, count, column(table, scoring.text), *roles)
         scored, rejected = _both(table, scoring, model)
         scored.write.parquet(f"{temporary}/predictions")
         rejected.write.parquet(f"{temporary}/rejected")
@@ -206,7 +165,8 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
 
 def _both(table: DataFrame, scoring: ScoringConfig, model: str) -> tuple[DataFrame, DataFrame]:
     """The rows with predictions, and those without text, or that could not be parsed, with the reason."""
-    kept = list(scoring.keep) or [name for name in table.columns if name != MALFORMED]
+    unwanted = {MALFORMED, *(CONTEXT_COLUMNS if context_turns(model) else ())}
+    kept = list(scoring.keep) or [name for name in table.columns if name not in unwanted]
     require_text(table, scoring.text)
     require_columns(table, kept, "keep")
     malformed = F.col(MALFORMED) if MALFORMED in table.columns else F.lit(None).cast("string")

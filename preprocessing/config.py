@@ -48,6 +48,7 @@ class DatasetConfig:
     mask: bool = False  # addresses and long numbers are replaced by <url>, <email>, <number> in all that is written
     max_tokens: int = 24  # of an utterance; what follows is cut off
     vocabulary_size: int = 20_000  # words, besides padding and unknown
+    context_turns: int = 0  # turns before the utterance that the model reads too, of both speakers
     min_count: int = 2  # times a word must occur in the training split
     validation_fraction: float = 0.1  # of the dialogs, where the corpus has no such split of its own
     test_fraction: float = 0.1
@@ -60,6 +61,9 @@ class DatasetConfig:
         require(self.tokenizer in TOKENIZERS, "dataset.tokenizer", f"one of {names}", self.tokenizer)
         for key in ("max_tokens", "vocabulary_size", "min_count", "files_per_split"):
             require(getattr(self, key) >= 1, f"dataset.{key}", "at least 1", getattr(self, key))
+        require(self.context_turns >= 0, "dataset.context_turns", "at least 0", self.context_turns)
+        least = 2 if self.context_turns else 1  # a mark and a word
+        require(self.max_tokens >= least, "dataset.max_tokens", f"at least {least}", self.max_tokens)
         for key in ("validation_fraction", "test_fraction"):
             require(0 < getattr(self, key) < 0.5, f"dataset.{key}", "between 0 and 0.5", getattr(self, key))
         share = self.max_rejected_fraction

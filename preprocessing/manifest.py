@@ -42,6 +42,7 @@ class DatasetManifest:
     corpus: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     mask: bool = False  # are addresses and long numbers masked
+    context_turns: int = 0
     kind: str = "dataset"
     version: int = VERSION
 

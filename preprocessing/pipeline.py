@@ -13,6 +13,7 @@ from pyspark.sql.types import ArrayType, IntegerType, LongType, StringType, Stru
 from preprocessing import census as counting
 from preprocessing import encoding, storage, transforms
 from preprocessing.config import CorpusConfig, DatasetConfig
+from preprocessing.context import CONTEXT, require_dialogs, with_context, with_inputs
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
 from preprocessing.layout import buckets_for, describe_split, files_of, fingerprint
@@ -21,7 +22,7 @@ from preprocessing.profile import write_profile
 from preprocessing.readers import has_own_splits, read_turns
 from preprocessing.schema import EXAMPLE, SPLITS, TURN, conform
 from preprocessing.versions import versions
-from preprocessing.vocabulary import SPECIAL, write_lines
+from preprocessing.vocabulary import MARKS, SPECIAL, write_lines
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,6 @@ TOKENISED = StructType([*TURN, *TOKENS])
 COUNTS = StructType([StructField("word", StringType()), StructField("count", LongType())])
 ADDED = ("input_ids", "length", "label_id")
 KEPT = [name for name in EXAMPLE.names if name not in ADDED]
-ENCODED = StructType([EXAMPLE[name] for name in (*KEPT, *ADDED)])
 REJECTED = ["reason", "dialog_id", "turn", "speaker", "split", "text", "intent", "malformed"]
 
 
@@ -38,6 +38,7 @@ def build_dataset(spark: SparkSession, corpus: CorpusConfig, config: DatasetConf
     """Writes the dataset of a corpus to `config.path` and returns its manifest. Raises UserError."""
     if not config.path:
         raise UserError("dataset.path is empty: say where the dataset goes, with --set dataset.path=URI")
+    require_dialogs(corpus, config)
     storage.use_hadoop_configuration(hadoop_configuration(spark))
     target = storage.absolute(config.path)
     began = time.monotonic()
@@ -71,6 +72,7 @@ def checked(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig) -> Da
         .mapInArrow(partial(encoding.add_tokens, tokenizer=config.tokenizer, mask=config.mask), TOKENISED)
         .transform(transforms.with_reason)
         .transform(transforms.with_masked_intents if config.mask else lambda frame: frame)
+        .transform(partial(with_context, count=config.context_turns) if config.context_turns else lambda frame: frame)
     )  # fmt: skip
 
 
@@ -92,8 +94,11 @@ def _counted(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig, targ
 
 
 def _vocabulary(turns: DataFrame, config: DatasetConfig) -> list[str]:
-    """The special words and the most frequent ones of the training split."""
-    train = turns.where("reason is null and split = 'train'").select("tokens")
+    """The special words and the most frequent ones of the training split, its context included."""
+    read = F.col("reason").isNull()
+    if config.context_turns:
+        read = read | (F.col("reason") == transforms.CONTEXT)
+    train = turns.where(read & (F.col("split") == "train")).select("tokens")
     words = transforms.most_frequent(
         train.mapInArrow(encoding.count_tokens, COUNTS), config.vocabulary_size, config.min_count
     )
@@ -102,19 +107,24 @@ def _vocabulary(turns: DataFrame, config: DatasetConfig) -> list[str]:
             f"the vocabulary is empty: no word occurs dataset.min_count = {config.min_count} times "
             "in the training split: lower it, or check corpus.text"
         )
-    return [*SPECIAL, *words]
+    return [*SPECIAL, *(MARKS if config.context_turns else ()), *words]
 
 
 def _write_tables(turns: DataFrame, census: counting.Census, words: list[str], config: DatasetConfig, uri: str) -> None:
     """The Parquet files: examples by split, and the rejected rows."""
     known = turns.transform(transforms.with_known_intents, census.labels)
     encode = partial(encoding.add_ids, words=words[len(SPECIAL) :], labels=census.labels, max_tokens=config.max_tokens)
+    context = CONTEXT if config.context_turns else ()
+    kept = [*KEPT, *[field.name for field in context]]
+    encoded = StructType([*[EXAMPLE[name] for name in KEPT], *context, *[EXAMPLE[name] for name in ADDED]])
     for split in SPLITS:
+        examples = known.where(F.col("reason").isNull() & (F.col("split") == split))
+        if config.context_turns:
+            examples = examples.transform(with_inputs, config.max_tokens)
         (
-            known.where(F.col("reason").isNull() & (F.col("split") == split))
-            .select(*KEPT, "tokens")
-            .mapInArrow(encode, ENCODED)
-            .transform(conform, EXAMPLE)
+            examples.select(*kept, "tokens")
+            .mapInArrow(encode, encoded)
+            .transform(conform, StructType([*EXAMPLE, *context]))
             .transform(transforms.spread, config.files_per_split)
             .write.parquet(f"{uri}/{split}")
         )
@@ -150,6 +160,7 @@ def _write_facts(
         corpus={"path": list(corpus.path), "format": corpus.format},
         versions=versions(),
         mask=config.mask,
+        context_turns=config.context_turns,
     )
     accounted = sum(map(manifest.rows, SPLITS)) + census.rejected.total() + census.context_only
     assert accounted == census.rows_in, f"{census.rows_in} rows read, {accounted} accounted for"

@@ -7,6 +7,9 @@ from preprocessing import storage
 SPECIAL = ("<pad>", "<unknown>")
 PAD, UNKNOWN = 0, 1  # their ids
 
+USER, AGENT = "user", "agent"  # the two kinds of speakers
+USER_MARK, AGENT_MARK = MARKS = ("<user>", "<agent>")  # the next words, where the turns before are read too
+
 
 def write_lines(uri: str, lines: Sequence[str]) -> None:
     """Writes one entry a line; the number of the line, from 0, is its id."""

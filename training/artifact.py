@@ -24,7 +24,9 @@ class Prediction:
     probabilities: list[float]
 
 
-Classify = Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]  # texts [B] -> UTF-8 [B, K], float32 [B, K]
+# texts [B] and, where the model reads them, context and speakers [B][C] -> UTF-8 [B, K], float32 [B, K]
+Classify = Callable[..., tuple[np.ndarray, np.ndarray]]
+Turn = tuple[str, str]  # speaker ("user" or "agent"), text
 
 
 def read_model_manifest(uri: str) -> dict[str, Any]:
@@ -78,23 +80,33 @@ def load_classifier(uri: str) -> Classify:
         loaded = tf.saved_model.load(str(Path(temporary) / "saved_model"))
     signature = loaded.signatures["serving_default"]
 
-    def classify(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        answer = signature(text=tf.constant(list(texts), tf.string))
+    def classify(texts: Sequence[str], *turns: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        context = zip(("context", "speakers"), turns, strict=bool(turns))
+        answer = signature(
+            text=tf.constant(list(texts), tf.string), **{name: tf.constant(part, tf.string) for name, part in context}
+        )
         return answer["intents"].numpy(), answer["probabilities"].numpy()
 
     classify.loaded = loaded  # type: ignore[attr-defined]  # a signature does not keep its variables alive
     return classify
 
 
-def load_model(uri: str) -> Callable[[Sequence[str]], list[Prediction]]:
+def load_model(uri: str) -> Callable[..., list[Prediction]]:
     """A function from texts to predictions, of the model at `uri` on any store.
 
+    A model with context also takes the turns before each text, of which it reads the last ones.
     Raises UserError where there is no model, or where a file is not the one that was written.
     """
-    classify = load_classifier(uri)
+    classify, count = load_classifier(uri), read_model_manifest(uri).get("context_turns", 0)
 
-    def predict(texts: Sequence[str]) -> list[Prediction]:
-        intents, probabilities = classify(texts)
+    def predict(texts: Sequence[str], dialogs: Sequence[Sequence[Turn]] = ()) -> list[Prediction]:
+        if count:
+            before = [turns[-count:] for turns in dialogs or [[]] * len(texts)]
+            full = [[("user", "")] * (count - len(turns)) + list(turns) for turns in before]
+            context = [[text for _, text in turns] for turns in full]
+            intents, probabilities = classify(texts, context, [[speaker for speaker, _ in turns] for turns in full])
+        else:
+            intents, probabilities = classify(texts)
         names = np.char.decode(intents.astype(bytes), "utf-8").tolist()
         return [Prediction(*row) for row in zip(names, probabilities.tolist(), strict=True)]
 

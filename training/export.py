@@ -25,10 +25,19 @@ class Classifier(tf.Module):  # type: ignore[misc]
         self.labels = tf.constant(list(labels))
         self.model = model
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])  # type: ignore[untyped-decorator]
-    def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """text UTF-8 [B] -> intents string [B, K] and probabilities float32 [B, K], the most probable first."""
-        probabilities = self.model(self.encoder(text), training=False)
+    def signature(self, context_turns: int) -> Any:
+        """The function to serve, which takes the `context_turns` turns before each text where the model reads them."""
+        text = tf.TensorSpec([None], tf.string, name="text")
+        if not context_turns:
+            return tf.function(lambda text: self.answer(self.encoder(text))).get_concrete_function(text)
+        turns = [tf.TensorSpec([None, context_turns], tf.string, name=name) for name in ("context", "speakers")]
+        return tf.function(
+            lambda text, context, speakers: self.answer(self.encoder.encode_dialogs(text, context, speakers))
+        ).get_concrete_function(text, *turns)
+
+    def answer(self, ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """ids int32 [B, T] -> intents string [B, K] and probabilities float32 [B, K], the most probable first."""
+        probabilities = self.model(ids, training=False)
         top = tf.math.top_k(probabilities, min(TOP, len(self.labels)))
         return {"intents": tf.gather(self.labels, top.indices), "probabilities": top.values}
 
@@ -41,9 +50,8 @@ def write_model(
     with tempfile.TemporaryDirectory(prefix="parley-model-") as temporary:
         directory = Path(temporary)
         classifier = Classifier(model, TextEncoder(tokenizer, words, max_tokens), labels)
-        tf.saved_model.save(
-            classifier, str(directory / "saved_model"), signatures={"serving_default": classifier.classify}
-        )
+        signature = classifier.signature(lineage.get("context_turns", 0))
+        tf.saved_model.save(classifier, str(directory / "saved_model"), signatures={"serving_default": signature})
         model.save(directory / "model.keras")
         (directory / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words))
         (directory / "labels.txt").write_text("".join(f"{label}\n" for label in labels))

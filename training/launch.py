@@ -96,7 +96,7 @@ def check_files(manifest: DatasetManifest, processes: int) -> None:
 def _settings(manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig) -> dict[str, dict[str, Any]]:
     """What decides the weights, and so must not change within a run; paths and processes may."""
     kept = {name: value for name, value in dataclasses.asdict(training).items() if name not in ("path", "processes")}
-    dataset = {"fingerprint": manifest.fingerprint, "mask": manifest.mask}
+    dataset = {"fingerprint": manifest.fingerprint, "mask": manifest.mask, "context_turns": manifest.context_turns}
     return {"dataset": dataset, "model": dataclasses.asdict(model), "training": kept}
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from preprocessing.text import DROP, LAST, PASSES, SHIFT, folding
 from preprocessing.tokenizers import TOKENIZERS
-from preprocessing.vocabulary import PAD, SPECIAL, UNKNOWN
+from preprocessing.vocabulary import AGENT, AGENT_MARK, PAD, SPECIAL, UNKNOWN, USER_MARK
 
 
 class TextEncoder(tf.Module):  # type: ignore[misc]
@@ -27,6 +27,19 @@ class TextEncoder(tf.Module):  # type: ignore[misc]
         """texts string [B] -> ids int32 [B, T], T the most tokens of any text, from 1 to max_tokens."""
         ids = self.vocabulary.lookup(self.tokenize(texts))[:, : self.max_tokens].to_tensor(PAD)
         return tf.pad(ids, [[0, 0], [0, tf.maximum(1 - tf.shape(ids)[1], 0)]])  # no model takes T = 0
+
+    def encode_dialogs(self, texts: tf.Tensor, context: tf.Tensor, speakers: tf.Tensor) -> tf.Tensor:
+        """texts string [B], the turns before them and who spoke [B, C] -> ids int32 [B, T]; `preprocessing.context`."""
+        tokens = self.tokenize(tf.reshape(context, [-1]))
+        marks = tf.where(tf.reshape(speakers, [-1]) == AGENT, AGENT_MARK, USER_MARK)
+        marks = tf.RaggedTensor.from_row_lengths(
+            tf.boolean_mask(marks, tokens.row_lengths() > 0), tf.cast(tokens.row_lengths() > 0, tf.int64)
+        )
+        turns = tf.RaggedTensor.from_uniform_row_length(tf.concat([marks, tokens], 1), tf.shape(context, tf.int64)[1])
+        said = self.tokenize(texts)[:, : self.max_tokens - 1]
+        mark = tf.fill([tf.shape(texts)[0], 1], USER_MARK)
+        whole = tf.concat([turns.merge_dims(1, 2), tf.RaggedTensor.from_tensor(mark), said], 1)
+        return self.vocabulary.lookup(whole[:, -self.max_tokens :]).to_tensor(PAD)
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """texts string [B] -> tokens string [B, (tokens)]."""

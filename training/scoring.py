@@ -1,7 +1,7 @@
 """What Spark's Python workers do to score a batch of rows: Arrow in, Arrow out, no Spark."""
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -32,12 +32,20 @@ def _loaded(uri: str, checksum: str) -> Classify:
     return load_classifier(uri)
 
 
-def predict_by_length(classify: Classify, texts: pa.Array) -> pa.Array:
-    """{intents, probabilities} of each text, null for null; made from short to long: a batch costs its longest text."""
+def predict_by_length(classify: Classify, texts: pa.Array, *turns: pa.ListArray) -> pa.Array:
+    """{intents, probabilities} of each text, null for null; made from short to long: a batch costs its longest text.
+
+    `turns` are, for a model with context, the texts before each text and who spoke them.
+    """
     lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
+    if turns:
+        lengths = lengths + pc.binary_length(pc.binary_join(turns[0], " ")).to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
     rows = rows[np.argsort(lengths[rows], kind="stable")]
-    parts = [_structs(classify, texts.take(rows[start : start + BATCH])) for start in range(0, len(rows), BATCH)]
+    inputs = [array.take(rows) for array in (texts, *turns)]
+    parts = [
+        _structs(classify, *[array.slice(start, BATCH) for array in inputs]) for start in range(0, len(rows), BATCH)
+    ]
     if not parts:
         return pa.nulls(len(texts), PREDICTION)
     places = np.full(len(texts), -1)
@@ -45,9 +53,9 @@ def predict_by_length(classify: Classify, texts: pa.Array) -> pa.Array:
     return pa.concat_arrays(parts).take(pa.array(places, mask=places < 0))
 
 
-def _structs(classify: Classify, texts: pa.Array) -> pa.Array:
+def _structs(classify: Classify, texts: pa.Array, *turns: pa.ListArray) -> pa.Array:
     """Predictions of a few texts, none of them null, as PREDICTION."""
-    intents, probabilities = classify(texts.to_pylist())
+    intents, probabilities = classify(texts.to_pylist(), *[array.to_pylist() for array in turns])
     offsets = np.arange(len(texts) + 1, dtype=np.int32) * intents.shape[1]
     lists = [
         pa.ListArray.from_arrays(offsets, pa.array(intents.ravel(), pa.binary()).cast(pa.string())),
@@ -57,10 +65,10 @@ def _structs(classify: Classify, texts: pa.Array) -> pa.Array:
 
 
 def replace_text(
-    batches: Iterable[pa.RecordBatch], text: str, name: str, masked: str, uri: str, checksum: str, threads: int,
-    hadoop: Mapping[str, str],
+    batches: Iterable[pa.RecordBatch], asked: Sequence[str], name: str, masked: str, uri: str, checksum: str,
+    threads: int, hadoop: Mapping[str, str],
 ) -> Iterator[pa.RecordBatch]:  # fmt: skip
-    """Each batch with what the model says of its last column `text` in that column's place, as `name`: PREDICTION.
+    """Each batch with PREDICTION as column `name` in the place of the columns `asked`: the text, or text and context.
 
     Where `masked` is a name, the masked text follows as a column of that name.
     """
@@ -68,8 +76,8 @@ def replace_text(
     storage.use_hadoop_configuration(hadoop)
     classify = _loaded(uri, checksum)
     for batch in batches:
-        said = predict_by_length(classify, batch.column(text))
-        columns = {**dict(zip(batch.schema.names[:-1], batch.columns[:-1], strict=True)), name: said}
+        columns = {column: batch.column(column) for column in batch.schema.names if column not in asked}
+        columns[name] = predict_by_length(classify, *[batch.column(column) for column in asked])
         if masked:
-            columns[masked] = mask(batch.column(text).cast(pa.string()))
+            columns[masked] = mask(batch.column(asked[0]).cast(pa.string()))
         yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))

@@ -142,7 +142,8 @@ class Recorder:
         write_events(f"{self.job.run}/tensorboard", self.state.history)
         lineage = {
             "dataset": self.job.dataset, "fingerprint": manifest.fingerprint, "corpus": manifest.corpus,
-            "out_of_scope": manifest.out_of_scope, "mask": manifest.mask, "model": dataclasses.asdict(self.job.model),
+            "out_of_scope": manifest.out_of_scope, "mask": manifest.mask,
+            "context_turns": manifest.context_turns, "model": dataclasses.asdict(self.job.model),
             "training": dataclasses.asdict(self.job.training), "metrics": best,
             "versions": versions(), "trained_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip

@@ -1,0 +1,86 @@
+"""What a model says of a column of texts, for every job that asks one: evaluate, publish, score."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
+
+from preprocessing.errors import UserError
+from preprocessing.hadoop import hadoop_configuration
+from training.artifact import model_checksum, read_model_manifest
+from training.scoring import replace_text
+
+TEXT, SAID, MASKED = "_parley_text", "_parley_said", "_parley_masked"  # columns that nobody has
+PREDICTION = StructType([
+    StructField("intents", ArrayType(StringType())), StructField("probabilities", ArrayType(FloatType()))
+])  # fmt: skip
+CONTEXT_COLUMNS = ("context", "speakers")
+
+
+def predict(frame: DataFrame, model: str, text: str, kept: Sequence[str]) -> DataFrame:
+    """Columns `kept`, and PREDICTION as column SAID: the most probable intent first, null where the text is blank.
+
+    A model that reads context asks for the columns `context` and `speakers`, too.
+    The text among the kept columns is masked where that of the model's dataset was.
+    """
+    spark, masked = frame.sparkSession, masks(model)
+    said = column(frame, text)
+    asked = {TEXT: F.when(has_text(said), said), **turns_before(frame, context_turns(model))}
+    threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
+    add = partial(
+        replace_text, asked=list(asked), name=SAID, masked=MASKED if masked else "", uri=model,
+        checksum=model_checksum(model), threads=threads, hadoop=hadoop_configuration(spark),
+    )  # fmt: skip
+    rows = frame.select(*[F.col(f"`{name}`") for name in kept], *[value.alias(name) for name, value in asked.items()])
+    added = [StructField(SAID, PREDICTION), *([StructField(MASKED, StringType())] if masked else [])]
+    predicted = rows.mapInArrow(add, StructType([*rows.schema.fields[: len(kept)], *added]))
+    return with_text(predicted, text, F.col(MASKED)).drop(MASKED) if masked else predicted
+
+
+def masks(model: str) -> bool:
+    """Whether the texts that the model learnt from were masked."""
+    return bool(read_model_manifest(model).get("mask"))
+
+
+def context_turns(model: str) -> int:
+    """How many turns before each text the model reads."""
+    return int(read_model_manifest(model).get("context_turns", 0))
+
+
+def turns_before(frame: DataFrame, count: int) -> dict[str, Column]:
+    """The last `count` entries of the columns `context` and `speakers`, for a model that reads them; {} for others."""
+    if not count:
+        return {}
+    if not set(CONTEXT_COLUMNS) <= set(frame.columns):
+        raise UserError(
+            f"the model reads {count} turns before each text, and these rows have none: "
+            f"use a dataset that was made with dataset.context_turns = {count}"
+        )
+    full = [F.concat(F.array_repeat(F.lit(""), count), F.coalesce(name, F.array())) for name in CONTEXT_COLUMNS]
+    return {f"_parley_{name}": F.slice(turns, -count, count) for name, turns in zip(CONTEXT_COLUMNS, full, strict=True)}
+
+
+def with_text(frame: DataFrame, name: str, text: Column) -> DataFrame:
+    """The frame with `text` in the place of its text, the column or the field at a path of this name, if it has it."""
+    names = {found.lower(): found for found in frame.columns}  # Spark, too, takes one for the other
+    if name.lower() in names:
+        return frame.withColumn(names[name.lower()], text)
+    top, _, path = name.partition(".")
+    if top.lower() not in names:
+        return frame
+    record = names[top.lower()]
+    if not isinstance(frame.schema[record].dataType, StructType):
+        raise UserError(f"scoring.keep names '{record}', which cannot be masked with the text in it: keep others")
+    return frame.withColumn(record, F.col(f"`{record}`").withField(path, text))
+
+
+def has_text(text: Column) -> Column:
+    """Whether there is anything to predict from; false for null."""
+    return F.coalesce(F.trim(text) != "", F.lit(False))
+
+
+def column(frame: DataFrame, name: str) -> Column:
+    """The column of that very name, dots and all, or else the field at that path."""
+    return F.col(f"`{name}`") if name in frame.columns else F.col(name)

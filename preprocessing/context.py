@@ -1,0 +1,93 @@
+"""Context: the turns before an utterance, of both speakers, as a model with `dataset.context_turns` reads them.
+
+An input is then `<agent> where to ? <user> to Seoul`: the turns from the oldest to the newest, the utterance last, each
+behind the mark of its speaker. The utterance keeps its first words, the context its last, `max_tokens` in all.
+`training/layers.py` lays out the same in the saved model.
+"""
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, StringType, StructField
+
+from preprocessing.config import CorpusConfig, DatasetConfig
+from preprocessing.errors import UserError
+from preprocessing.schema import USER_SPEAKERS
+from preprocessing.vocabulary import AGENT, AGENT_MARK, USER, USER_MARK
+
+CONTEXT = (  # what examples then have besides, one entry for each of `context_turns` turns, the oldest first
+    StructField("context", ArrayType(StringType())),   # texts, "" before the dialog's first turn
+    StructField("speakers", ArrayType(StringType())),  # USER or AGENT
+)  # fmt: skip
+
+
+def require_dialogs(corpus: CorpusConfig, config: DatasetConfig) -> None:
+    """Raises UserError where context is asked of a corpus whose dialogs are not told apart."""
+    missing = [key for key in ("dialog_id", "turn") if not getattr(corpus, key)]
+    if config.context_turns and missing and corpus.format != "sgd":
+        raise UserError(
+            f"dataset.context_turns = {config.context_turns} needs {' and '.join(f'corpus.{key}' for key in missing)}: "
+            "name the columns that hold them, or set dataset.context_turns to 0"
+        )
+
+
+def speaker_kind(speaker: Column) -> Column:
+    """USER or AGENT; who is not named is a user."""
+    known = F.lower(F.trim(speaker)).isin(*USER_SPEAKERS)
+    return F.when(F.coalesce(known, F.lit(True)), USER).otherwise(AGENT)
+
+
+def with_context(turns: DataFrame, count: int) -> DataFrame:
+    """Each turn with `context` and `speakers` [count]: the texts before it in its dialog; turns outside one have none.
+
+    Where the turns have `tokens`, also `context_tokens` [count], the tokens of those texts.
+    """
+    alone = F.col("dialog_id").isNull()
+    dialog = F.coalesce("dialog_id", F.xxhash64("text").cast("string"))  # rows without one, not all in one place
+    order = Window.partitionBy(dialog).orderBy("turn", "text")
+
+    def earlier(value: Column, none: Column) -> Column:
+        lagged = [F.lag(value, back).over(order) for back in range(count, 0, -1)]
+        return F.array(*[F.when(alone, none).otherwise(F.coalesce(turn, none)) for turn in lagged])
+
+    nothing = F.array().cast("array<string>")
+    added = {"context": (F.col("text"), F.lit("")), "speakers": (speaker_kind(F.col("speaker")), F.lit(USER))}
+    if "tokens" in turns.columns:
+        added["context_tokens"] = (F.col("tokens"), nothing)
+    return turns.withColumns({name: earlier(value, none) for name, (value, none) in added.items()})
+
+
+def table_with_context(
+    table: DataFrame, count: int, text: Column, dialog_id: str, turn: str, speaker: str
+) -> DataFrame:
+    """A table with `context` and `speakers` [count], made from its own dialogs unless it has them.
+
+    Raises UserError where it lacks a column that tells the dialogs' turns.
+    """
+    if {"context", "speakers"} <= set(table.columns):
+        return table
+    if missing := [name for name in (dialog_id, turn, speaker) if name not in table.columns]:
+        raise UserError(
+            f"the model reads {count} turns before each text, but the table has no column {' and no '.join(missing)}; "
+            f"it has {', '.join(table.columns)}: name them with corpus.dialog_id, corpus.turn and corpus.speaker"
+        )
+    number = F.expr(f"try_cast(`{turn}` as int)")
+    turns = table.select(
+        F.struct("*").alias("row"), F.col(f"`{dialog_id}`").cast("string").alias("dialog_id"), number.alias("turn"),
+        F.col(f"`{speaker}`").alias("speaker"), F.coalesce(text, F.lit("")).alias("text"),
+    )  # fmt: skip
+    return turns.transform(with_context, count).select("row.*", "context", "speakers")
+
+
+def with_inputs(turns: DataFrame, max_tokens: int) -> DataFrame:
+    """`tokens` of the utterance and its context together, marks and all, at most `max_tokens`."""
+
+    def behind_mark(segment: Column) -> Column:
+        mark = F.when(segment["speakers"] == USER, USER_MARK).otherwise(AGENT_MARK)
+        spoken = F.concat(F.array(mark), segment["context_tokens"])
+        return F.when(F.size(segment["context_tokens"]) > 0, spoken).otherwise(segment["context_tokens"])
+
+    past = F.flatten(F.transform(F.arrays_zip("speakers", "context_tokens"), behind_mark))
+    said = F.concat(F.array(F.lit(USER_MARK)), F.slice("tokens", 1, max_tokens - 1))
+    room = F.lit(max_tokens) - F.size(said)
+    kept = F.slice(past, F.greatest(F.size(past) - room, F.lit(0)) + 1, F.greatest(room, F.lit(0)))
+    return turns.withColumn("tokens", F.concat(kept, said)).drop("context_tokens")

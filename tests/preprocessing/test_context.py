@@ -1,0 +1,71 @@
+"""Context: which turns an input holds, in which order, cut on which side."""
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from preprocessing.config import CorpusConfig, DatasetConfig
+from preprocessing.context import require_dialogs, table_with_context, with_context, with_inputs
+from preprocessing.errors import UserError
+
+TURNS = [
+    ("a", 0, "USER", "book a table"),
+    ("a", 1, "SYSTEM", "where"),
+    ("a", 2, "customer", "in Seoul"),
+    ("b", 1, "agent", "hello"),
+    ("b", 2, None, "hi there you"),
+    (None, 0, "user", "no dialog"),
+    (None, 1, "user", "none either"),
+]
+COLUMNS = "dialog_id string, turn int, speaker string, text string"
+
+
+def inputs(spark: SparkSession, count: int, max_tokens: int) -> dict[str, str]:
+    """By text, what the model reads."""
+    turns = spark.createDataFrame(TURNS, COLUMNS).withColumn("tokens", F.split("text", " "))
+    found = turns.transform(with_context, count).transform(with_inputs, max_tokens).collect()
+    return {row.text: " ".join(row.tokens) for row in found}
+
+
+@pytest.mark.spark
+def test_turns_stand_from_old_to_new_behind_their_speakers(spark: SparkSession) -> None:
+    assert inputs(spark, 2, 20) == {
+        "book a table": "<user> book a table",
+        "where": "<user> book a table <user> where",
+        "in Seoul": "<user> book a table <agent> where <user> in Seoul",
+        "hello": "<user> hello",
+        "hi there you": "<agent> hello <user> hi there you",
+        "no dialog": "<user> no dialog",
+        "none either": "<user> none either",
+    }
+    assert inputs(spark, 1, 20)["in Seoul"] == "<agent> where <user> in Seoul"
+
+
+@pytest.mark.spark
+def test_the_oldest_words_go_first_and_the_utterance_keeps_its_first(spark: SparkSession) -> None:
+    assert inputs(spark, 2, 7)["in Seoul"] == "a table <agent> where <user> in Seoul"
+    assert inputs(spark, 2, 3)["in Seoul"] == "<user> in Seoul"
+    assert inputs(spark, 2, 2)["hi there you"] == "<user> hi"
+
+
+@pytest.mark.spark
+def test_a_table_of_any_column_names_gets_the_turns_before(spark: SparkSession) -> None:
+    table = spark.createDataFrame([(*turn[:1], str(turn[1]), *turn[2:], 7) for turn in TURNS],
+                                  "chat string, number string, who string, said string, other int")  # fmt: skip
+    found = table_with_context(table, 2, F.col("said"), "chat", "number", "who")
+    assert found.columns == ["chat", "number", "who", "said", "other", "context", "speakers"]
+    rows = {row.said: (row.context, row.speakers) for row in found.collect()}
+    assert rows["in Seoul"] == (["book a table", "where"], ["user", "agent"])
+    assert rows["hi there you"] == (["", "hello"], ["user", "agent"])
+    assert rows["none either"] == (["", ""], ["user", "user"])
+    assert table_with_context(found, 2, F.col("said"), "no", "no", "no") is found
+    with pytest.raises(UserError, match=r"reads 2 turns .* no column dialog_id; it has chat, number"):
+        table_with_context(table, 2, F.col("said"), "dialog_id", "number", "who")
+
+
+def test_context_without_dialogs_is_refused() -> None:
+    config = DatasetConfig(context_turns=2)
+    with pytest.raises(UserError, match=r"context_turns = 2 needs corpus\.turn: name the columns"):
+        require_dialogs(CorpusConfig(dialog_id="id"), config)
+    require_dialogs(CorpusConfig(dialog_id="id", turn="n"), config)
+    require_dialogs(CorpusConfig(), DatasetConfig())
