@@ -1,13 +1,13 @@
 # Parley: everything a developer types. CORPUS and DATA belong to `make demo`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-cluster test-spark35 check lock clean
+.PHONY: help setup demo test test-fast test-cluster test-spark35 check bench-preprocess lock clean
 
 CORPUS ?= shop
 DATA ?=
 PYTEST = .venv/bin/python -m pytest
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:  ## prepare .venv: pinned packages, the Horovod wheel, Parley itself
 	@scripts/setup.sh
@@ -34,6 +34,9 @@ check: setup  ## style, types, import contracts, and a dry run of every configur
 	.venv/bin/mypy jobs training preprocessing
 	.venv/bin/lint-imports
 	@scripts/dry_run_all.sh
+
+bench-preprocess: setup  ## preprocessing beside Spark SQL and plain Python: ROWS="1650000 16500000"
+	.venv/bin/python scripts/bench/preprocess.py --rows $(or $(ROWS),1650000)
 
 lock:  ## renew the constraints files from pyproject.toml
 	@scripts/lock.sh
