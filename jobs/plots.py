@@ -1,4 +1,4 @@
-"""Line art of the report: matplotlib figures as SVG that takes its colours and its font from the page."""
+"""Line art of the reports: matplotlib figures as SVG that takes its colours and its font from the page."""
 
 import io
 import math
@@ -10,11 +10,12 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
 # Stand-ins that matplotlib can draw with; theme() swaps them for the page's own colours, which follow light and dark.
 INK, MUTED, RULE, BLUE, WARM = "#010101", "#020202", "#030303", "#040404", "#050505"
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", BLUE: "--blue", WARM: "--warm"}
+THOUSANDS = StrMethodFormatter("{x:,.0f}")
 STYLE: dict[Any, Any] = {  # matplotlib types the keys as literals, which an open dict cannot promise
     "svg.fonttype": "none",  # text stays text: it can be selected, and read in the page's font
     "font.size": 9.5,
@@ -102,6 +103,96 @@ def reliability(calibration: Sequence[Mapping[str, Any]], title: str) -> str:
                 annotation_clip=False,
             )
         return inline(figure, "reliability", title)
+
+
+def histogram(counts: Mapping[int, int], name: str, title: str, axis: str, edges: Sequence[int] = ()) -> str:
+    """SVG of counts by whole numbers, with dashed lines after the `edges`."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(4.7, 2.8), layout="constrained")
+        axes = figure.subplots()
+        axes.bar(list(counts), list(counts.values()), width=0.82, color=BLUE)
+        for edge in edges:
+            axes.axvline(edge + 0.5, color=WARM, linewidth=1, linestyle=(0, (3, 2)))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_formatter(THOUSANDS)
+        axes.set_xlabel(axis)
+        axes.grid(axis="y")
+        return inline(figure, name, title)
+
+
+def fates(rows: Sequence[tuple[str, int]], title: str) -> str:
+    """SVG of a bar and a number for each fate of a row; the last one is the loss."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "fates"}):
+        figure = Figure(figsize=(4.7, 0.34 * len(rows) + 0.2), layout="constrained")
+        axes = figure.subplots()
+        colours = [BLUE] * (len(rows) - 1) + [WARM]
+        bars = axes.barh([name for name, _ in rows], [number for _, number in rows], height=0.62, color=colours)
+        axes.bar_label(bars, [f"{number:,}" for _, number in rows], padding=4, color=MUTED)
+        axes.invert_yaxis()
+        axes.margins(x=0.2)  # room for the numbers
+        axes.set_xticks([])
+        axes.tick_params(axis="y", length=0)
+        axes.spines[["bottom", "left"]].set_visible(False)
+        return inline(figure, "fates", title)
+
+
+def ranks(counts: Mapping[str, Sequence[int]], few: int, title: str) -> str:
+    """SVG of examples by rank of the intent, on a logarithmic scale, a line a split; dashed where there are `few`."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "ranks"}):
+        figure = Figure(figsize=(4.7, 3.0), layout="constrained")
+        axes = figure.subplots()
+        looks = ((BLUE, "solid"), (MUTED, (0, (4, 2))), (WARM, (0, (1, 1))))
+        for (split, numbers), (colour, dashes) in zip(counts.items(), looks, strict=True):
+            places = range(1, len(numbers) + 1)
+            axes.plot(places, [number or math.nan for number in numbers], color=colour, linestyle=dashes, label=split)
+        axes.axhline(few, color=RULE, linewidth=1, linestyle=(0, (3, 2)))
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(THOUSANDS)
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set(xlabel="intents, the largest first", ylabel="examples")
+        axes.grid(axis="y")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
+        return inline(figure, "ranks", title)
+
+
+def covered(shares: Mapping[str, tuple[float, float]], title: str) -> str:
+    """SVG of the known share of tokens and of different words, a row a split."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "covered"}):
+        figure = Figure(figsize=(4.7, 1.9), layout="constrained")
+        axes = figure.subplots()
+        for index, (words, tokens) in enumerate(shares.values()):
+            axes.plot([words, tokens], [index, index], color=RULE, linewidth=2)
+        rows = range(len(shares))
+        axes.plot([words for words, _ in shares.values()], rows, "o", markersize=6, color=WARM, label="different words")
+        axes.plot(
+            [tokens for _, tokens in shares.values()], rows, "D", markersize=6, color=BLUE, label="all words said"
+        )
+        axes.set_yticks(rows, list(shares))
+        axes.set(xlim=(0, 1.02), ylim=(len(shares) - 0.5, -0.5))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, 0, " %"))
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
+        return inline(figure, "covered", title)
+
+
+def before_and_after(bins: Sequence[Mapping[str, Any]], title: str) -> str:
+    """SVG of the shares of the bins in two datasets, side by side."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "moved"}):
+        figure = Figure(figsize=(4.7, 2.8), layout="constrained")
+        axes = figure.subplots()
+        for key, label, shift, colour in (("before", "reference", -0.2, MUTED), ("after", "this dataset", 0.2, BLUE)):
+            places = [index + shift for index in range(len(bins))]
+            axes.bar(places, [row[key] for row in bins], width=0.38, color=colour, label=label)
+        axes.set_xticks(range(len(bins)), [row["bin"].replace(" or more", "+") for row in bins], fontsize=8)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, 0, " %"))
+        axes.set_xlabel("tokens")
+        axes.grid(axis="y")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
+        return inline(figure, "moved", title)
 
 
 def percent_axes(upper: Axes, lower: Axes) -> None:

@@ -6,6 +6,7 @@ from pyspark.sql import SparkSession
 
 from jobs.cli import run_job
 from jobs.config import AppConfig
+from jobs.profile_page import write_page
 from preprocessing.manifest import DatasetManifest
 from preprocessing.pipeline import build_dataset
 
@@ -19,7 +20,7 @@ def plan(config: AppConfig) -> str:
 
 def run(spark: SparkSession, config: AppConfig) -> DatasetManifest:
     """Raw dialogs to a training dataset."""
-    return build_dataset(spark, config.corpus, config.dataset)
+    return build_dataset(spark, config.corpus, config.dataset, write_page)
 
 
 if __name__ == "__main__":

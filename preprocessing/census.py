@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
+from preprocessing.leaks import OF_TRAINING
 from preprocessing.schema import SPLITS
 from preprocessing.transforms import CONTEXT
 
@@ -25,18 +26,19 @@ class Census:
     context_only: int
     rejected: Counter[str]  # by reason
     examples: dict[str, Counter[str]]  # by split, by intent
+    languages: dict[str, Counter[str]]  # by split, by language; "" where the corpus does not tell it
     labels: list[str]  # intents of the training split, sorted
     unseen: list[str]  # intents of the other splits that training lacks
 
     @property
     def rejected_fraction(self) -> float:
-        """Share of all rows."""
-        return self.rejected.total() / max(self.rows_in, 1)
+        """Share of all rows; what dataset.duplicates asked to leave out is no fault of the corpus."""
+        return (self.rejected.total() - self.rejected[OF_TRAINING]) / max(self.rows_in, 1)
 
 
 def take_census(turns: DataFrame) -> Census:
     """Counts turns by split, intent and reason; an example of an intent that training lacks counts as rejected."""
-    counted = turns.groupBy("split", "reason", "intent").count().collect()
+    counted = turns.groupBy("split", "reason", "intent", "language").count().collect()
     rejected: Counter[str] = Counter()
     examples: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     for row in counted:
@@ -46,12 +48,16 @@ def take_census(turns: DataFrame) -> Census:
             rejected[row.reason] += row["count"]
     labels = sorted(examples["train"])
     unseen = sorted(set().union(*examples.values()) - set(labels))
+    languages: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    for row in counted:
+        if row.reason is None and row.intent in examples["train"]:
+            languages[row.split][row.language or ""] += row["count"]
     for split in SPLITS:
         for intent in unseen:
             rejected[UNSEEN] += examples[split].pop(intent, 0)
     context_only = rejected.pop(CONTEXT, 0)
     rows_in = sum(row["count"] for row in counted)
-    return Census(rows_in, context_only, +rejected, examples, labels, unseen)
+    return Census(rows_in, context_only, +rejected, examples, languages, labels, unseen)
 
 
 def refuse_unusable(census: Census, corpus: CorpusConfig, config: DatasetConfig) -> None:

@@ -55,10 +55,13 @@ class DatasetConfig:
     out_of_scope: str = ""  # the intent that means none of the others
     files_per_split: int = 8  # no fewer than training.processes
     max_rejected_fraction: float = 0.05
+    duplicates: str = "keep"  # or "train": validation and test have no text that training has
+    reference: str = ""  # URI of an earlier dataset, to measure the drift since then
 
     def __post_init__(self) -> None:
         names = " ".join(TOKENIZERS)
         require(self.tokenizer in TOKENIZERS, "dataset.tokenizer", f"one of {names}", self.tokenizer)
+        require(self.duplicates in ("keep", "train"), "dataset.duplicates", "one of keep train", self.duplicates)
         for key in ("max_tokens", "vocabulary_size", "min_count", "files_per_split"):
             require(getattr(self, key) >= 1, f"dataset.{key}", "at least 1", getattr(self, key))
         require(self.context_turns >= 0, "dataset.context_turns", "at least 0", self.context_turns)

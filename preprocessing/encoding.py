@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from preprocessing.masking import mask_malformed, shown_of
+from preprocessing.schema import SPLITS
 from preprocessing.tokenizers import split, with_entities
 from preprocessing.vocabulary import PAD, SPECIAL, UNKNOWN
 
@@ -28,12 +29,15 @@ def add_tokens(batches: Batches, tokenizer: str, mask: bool = False) -> Iterator
 
 
 def count_tokens(batches: Batches) -> Iterator[pa.RecordBatch]:
-    """(word, count) of the `tokens` column, counted within each batch; Spark sums them."""
+    """Each word of the `tokens` column with its count in each split, within each batch; Spark sums them."""
     for batch in batches:
-        counts = pc.value_counts(batch.column("tokens").flatten())
-        yield pa.RecordBatch.from_arrays(
-            [counts.field("values"), counts.field("counts").cast(pa.int64())], names=["word", "count"]
-        )
+        words = batch.column("tokens").flatten().dictionary_encode()
+        lengths = pc.list_value_length(batch.column("tokens")).to_numpy(zero_copy_only=False)
+        place = pc.index_in(batch.column("split"), value_set=pa.array(SPLITS)).to_numpy(zero_copy_only=False)
+        cell = words.indices.to_numpy() * len(SPLITS) + np.repeat(place, lengths)
+        counts = np.bincount(cell, minlength=len(words.dictionary) * len(SPLITS)).reshape(-1, len(SPLITS))
+        columns = [pa.array(column) for column in counts.T.astype(np.int64)]
+        yield pa.RecordBatch.from_arrays([words.dictionary, *columns], names=["word", *SPLITS])
 
 
 def padded(ids: np.ndarray, lengths: np.ndarray, width: int) -> np.ndarray:

@@ -3,7 +3,10 @@
 import logging
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
@@ -11,14 +14,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, IntegerType, LongType, StringType, StructField, StructType
 
 from preprocessing import census as counting
-from preprocessing import encoding, storage, transforms
+from preprocessing import drift, encoding, leaks, profile, storage, transforms
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.context import CONTEXT, require_dialogs, with_context, with_inputs
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
-from preprocessing.layout import buckets_for, describe_split, files_of, fingerprint
+from preprocessing.layout import SplitDescription, buckets_for, describe_split, files_of, fingerprint
 from preprocessing.manifest import DatasetManifest, write_manifest
-from preprocessing.profile import write_profile
 from preprocessing.readers import has_own_splits, read_turns
 from preprocessing.schema import EXAMPLE, SPLITS, TURN, conform
 from preprocessing.versions import versions
@@ -28,30 +30,43 @@ log = logging.getLogger(__name__)
 
 TOKENS = [StructField("tokens", ArrayType(StringType())), StructField("num_tokens", IntegerType())]
 TOKENISED = StructType([*TURN, *TOKENS])
-COUNTS = StructType([StructField("word", StringType()), StructField("count", LongType())])
+COUNTS = StructType([StructField("word", StringType()), *[StructField(split, LongType()) for split in SPLITS]])
 ADDED = ("input_ids", "length", "label_id")
 KEPT = [name for name in EXAMPLE.names if name not in ADDED]
 REJECTED = ["reason", "dialog_id", "turn", "speaker", "split", "text", "intent", "malformed"]
 
 
-def build_dataset(spark: SparkSession, corpus: CorpusConfig, config: DatasetConfig) -> DatasetManifest:
-    """Writes the dataset of a corpus to `config.path` and returns its manifest. Raises UserError."""
+def build_dataset(
+    spark: SparkSession, corpus: CorpusConfig, config: DatasetConfig, show: Callable[[str], None] = lambda uri: None
+) -> DatasetManifest:
+    """Writes the dataset of a corpus to `config.path` and returns its manifest. Raises UserError.
+
+    `show` gets the URI of the directory when all but the manifest is in it, and may add to it.
+    """
     if not config.path:
         raise UserError("dataset.path is empty: say where the dataset goes, with --set dataset.path=URI")
     require_dialogs(corpus, config)
     storage.use_hadoop_configuration(hadoop_configuration(spark))
     target = storage.absolute(config.path)
+    reference = drift.read_reference(config.reference) if config.reference else None
     began = time.monotonic()
     with storage.lease(target):
         temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"
-        turns = checked(read_turns(spark, corpus), corpus, config).persist(StorageLevel.DISK_ONLY)
-        try:
+        with (
+            _kept(checked(read_turns(spark, corpus), corpus, config)) as read,
+            _kept(read if config.duplicates == "keep" else leaks.reject_texts_of_training(read)) as turns,
+        ):
             census = _counted(turns, corpus, config, target)
-            words = _vocabulary(turns, config)
-            _write_tables(turns, census, words, config, temporary)
-        finally:
-            turns.unpersist()
-        manifest = _write_facts(spark, census, words, corpus, config, temporary)
+            known = turns.transform(transforms.with_known_intents, census.labels)
+            with _kept(_word_counts(known, config)) as counts:
+                words = _vocabulary(counts, config)
+                findings = profile.find(known, counts, words)
+            _write_tables(known, census, words, config, temporary)
+        described = {split: describe_split(spark, temporary, split) for split in SPLITS}
+        facts = profile.profile(census, findings, described, len(words), corpus, config)
+        _write_profile(spark, facts, findings, config.reference, reference, temporary)
+        show(temporary)
+        manifest = _write_facts(census, described, words, corpus, config, temporary)
         storage.replace_directory(temporary, target)
     log.info(
         "wrote %s examples in %d words of vocabulary and %d intents to %s (%.0f s, fingerprint %s)",
@@ -59,6 +74,15 @@ def build_dataset(spark: SparkSession, corpus: CorpusConfig, config: DatasetConf
         target, time.monotonic() - began, manifest.fingerprint,
     )  # fmt: skip
     return manifest
+
+
+@contextmanager
+def _kept(frame: DataFrame) -> Iterator[DataFrame]:
+    """The frame, computed once and kept on the workers' disks until the block ends."""
+    try:
+        yield frame.persist(StorageLevel.DISK_ONLY)
+    finally:
+        frame.unpersist()
 
 
 def checked(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig) -> DataFrame:
@@ -73,6 +97,7 @@ def checked(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig) -> Da
         .transform(transforms.with_reason)
         .transform(transforms.with_masked_intents if config.mask else lambda frame: frame)
         .transform(partial(with_context, count=config.context_turns) if config.context_turns else lambda frame: frame)
+        .transform(leaks.with_tokens_hash)
     )  # fmt: skip
 
 
@@ -93,15 +118,18 @@ def _counted(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig, targ
     return census
 
 
-def _vocabulary(turns: DataFrame, config: DatasetConfig) -> list[str]:
-    """The special words and the most frequent ones of the training split, its context included."""
+def _word_counts(turns: DataFrame, config: DatasetConfig) -> DataFrame:
+    """The words of all examples, their context included, with their count in each split."""
     read = F.col("reason").isNull()
     if config.context_turns:
         read = read | (F.col("reason") == transforms.CONTEXT)
-    train = turns.where(read & (F.col("split") == "train")).select("tokens")
-    words = transforms.most_frequent(
-        train.mapInArrow(encoding.count_tokens, COUNTS), config.vocabulary_size, config.min_count
-    )
+    counts = turns.where(read).select("split", "tokens").mapInArrow(encoding.count_tokens, COUNTS)
+    return counts.groupBy("word").agg(*[F.sum(split).alias(split) for split in SPLITS])
+
+
+def _vocabulary(counts: DataFrame, config: DatasetConfig) -> list[str]:
+    """The special words and the most frequent ones of the training split."""
+    words = transforms.most_frequent(counts, config.vocabulary_size, config.min_count)
     if not words:
         raise UserError(
             f"the vocabulary is empty: no word occurs dataset.min_count = {config.min_count} times "
@@ -110,9 +138,8 @@ def _vocabulary(turns: DataFrame, config: DatasetConfig) -> list[str]:
     return [*SPECIAL, *(MARKS if config.context_turns else ()), *words]
 
 
-def _write_tables(turns: DataFrame, census: counting.Census, words: list[str], config: DatasetConfig, uri: str) -> None:
+def _write_tables(known: DataFrame, census: counting.Census, words: list[str], config: DatasetConfig, uri: str) -> None:
     """The Parquet files: examples by split, and the rejected rows."""
-    known = turns.transform(transforms.with_known_intents, census.labels)
     encode = partial(encoding.add_ids, words=words[len(SPECIAL) :], labels=census.labels, max_tokens=config.max_tokens)
     context = CONTEXT if config.context_turns else ()
     kept = [*KEPT, *[field.name for field in context]]
@@ -131,19 +158,36 @@ def _write_tables(turns: DataFrame, census: counting.Census, words: list[str], c
     _rejected(known).coalesce(1).write.parquet(f"{uri}/rejected")
 
 
-def _write_facts(
+def _write_profile(
     spark: SparkSession,
+    facts: dict[str, Any],
+    findings: profile.Findings,
+    reference_uri: str,
+    reference: dict[str, Any] | None,
+    uri: str,
+) -> None:
+    """The profile with some of the rejected rows, the leaks, and the drift since the reference."""
+    leaks.report(findings.leaks)
+    examples = profile.rejected_examples(spark.read.parquet(f"{uri}/rejected")) if facts["rejected"] else {}
+    storage.write_json(f"{uri}/profile.json", {**facts, "rejected_examples": examples})
+    storage.write_json(f"{uri}/leaks.json", findings.leaks)
+    if reference:
+        found = drift.measure_drift(reference, facts, reference_uri)
+        drift.report(found)
+        storage.write_json(f"{uri}/drift.json", found)
+
+
+def _write_facts(
     census: counting.Census,
+    described: dict[str, SplitDescription],
     words: list[str],
     corpus: CorpusConfig,
     config: DatasetConfig,
     uri: str,
 ) -> DatasetManifest:
-    """Vocabulary, labels, profile and, last, the manifest, from the files as they were written."""
+    """Vocabulary, labels and, last, the manifest, from the files as they were written."""
     write_lines(f"{uri}/vocabulary.txt", words)
     write_lines(f"{uri}/labels.txt", census.labels)
-    described = {split: describe_split(spark, uri, split) for split in SPLITS}
-    write_profile(uri, census, described, len(words))
     buckets = buckets_for(config.max_tokens)
     manifest = DatasetManifest(
         tokenizer=config.tokenizer,

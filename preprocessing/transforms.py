@@ -99,12 +99,6 @@ def _partition_keys(frame: DataFrame, partitions: int) -> list[int]:
 
 
 def most_frequent(counts: DataFrame, size: int, min_count: int) -> list[str]:
-    """The `size` most frequent words of (word, count) rows, ties in the order of the words."""
-    top = (
-        counts.groupBy("word")
-        .agg(F.sum("count").alias("count"))
-        .where(F.col("count") >= min_count)
-        .orderBy(F.desc("count"), "word")
-        .limit(size)
-    )
+    """The `size` most frequent words of training, ties in the order of the words; `counts` has each word once."""
+    top = counts.where(F.col("train") >= min_count).orderBy(F.desc("train"), "word").limit(size)
     return [row.word for row in top.collect()]

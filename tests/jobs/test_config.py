@@ -37,7 +37,7 @@ corpus.path corpus.format corpus.options corpus.text corpus.intent corpus.dialog
 corpus.split corpus.language corpus.date
 dataset.path dataset.tokenizer dataset.max_tokens dataset.vocabulary_size dataset.min_count
 dataset.validation_fraction dataset.test_fraction dataset.out_of_scope dataset.files_per_split
-dataset.max_rejected_fraction
+dataset.max_rejected_fraction dataset.duplicates dataset.reference
 model.architecture model.embedding_size model.units model.layers model.dropout
 training.path training.processes training.epochs training.batch_size training.learning_rate training.warmup_epochs
 training.decay training.seed
@@ -178,7 +178,7 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "training.batch_size=0", "training.learning_rate=0", "training.warmup_epochs=-1", "training.decay=linear",
         "evaluation.minimum_accuracy=1.1", "evaluation.minimum_accuracy=nan", "registry.name=", "registry.name=a/b",
         "registry.name=..", "registry.name=a b", "registry.version=0", "registry.version=-1", "registry.version=latest",
-        "scoring.format=xml", "scoring.text=",
+        "scoring.format=xml", "scoring.text=", "dataset.duplicates=drop",
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_named(override: str) -> None:

@@ -78,19 +78,20 @@ def test_batches_stay_apart_and_an_empty_one_stays_empty() -> None:
     assert [batch.column("input_ids").to_pylist() for batch in batches] == [[[4, 2, 3, 1, 0]], [], [[0, 0, 0, 0, 0]]]
 
 
-def test_words_are_counted_within_each_batch() -> None:
-    counted = [batch.to_pylist() for batch in count_tokens([TOKENS, TOKENS.slice(1, 1), TOKENS.slice(3)])]
-    once = [{"word": word, "count": 1} for word in ("where", "is", "it")]
-    assert counted == [
-        [
-            {"word": "my", "count": 1},
-            {"word": "card", "count": 1},
-            {"word": "is", "count": 2},
-            {"word": "lost", "count": 1},
-            {"word": "where", "count": 1},
-            {"word": "it", "count": 1},
-            {"word": "?", "count": 1},
-        ],
-        once,
-        [],
+def test_words_are_counted_by_split_within_each_batch() -> None:
+    splits = pa.array(["train", "test", "validation", "test"])
+    batch = pa.RecordBatch.from_arrays([TOKENS.column("tokens"), splits], names=["tokens", "split"])
+    again = pa.RecordBatch.from_arrays(
+        [pa.array([["is", "is"], ["is", "?"]]), pa.array(["train", "test"])], names=["tokens", "split"]
+    )
+    counted = [
+        {row["word"]: (row["train"], row["validation"], row["test"]) for row in batch.to_pylist()}
+        for batch in count_tokens([batch, batch.slice(1, 1), batch.slice(3), again])
     ]
+    assert counted == [
+        {"my": (1, 0, 0), "card": (1, 0, 0), "is": (1, 0, 1), "lost": (1, 0, 0), "where": (0, 0, 1), "it": (0, 0, 1),
+         "?": (0, 1, 0)},
+        {"where": (0, 0, 1), "is": (0, 0, 1), "it": (0, 0, 1)},
+        {},
+        {"is": (2, 0, 1), "?": (0, 0, 1)},
+    ]  # fmt: skip

@@ -141,15 +141,24 @@ def test_ids_decode_to_the_words_and_labels_to_the_intents(built: tuple[Path, Da
 def test_the_profile_counts_examples_tokens_and_unknown_words(built: tuple[Path, DatasetManifest]) -> None:
     dataset, manifest = built
     profile = json.loads((dataset / "profile.json").read_text())
+    known = read_lines(f"{dataset}/vocabulary.txt")
     rows = examples(dataset, "test")
     ids = [number for row in rows for number in row["input_ids"][: row["length"]]]
+    spoken = Counter(word for row in rows for word in words_of(row["text"]))  # whole texts, not cut to 8 tokens
+    types, tokens = (len(spoken), len(spoken.keys() & {*known})), (spoken.total(), sum(spoken[word] for word in known))
     assert profile["splits"]["test"] == {
         "examples": manifest.rows("test"),
         "tokens": len(ids),
         "unknown_fraction": round(ids.count(1) / len(ids), 6),
+        "coverage": {
+            "types": types[0], "known_types": types[1], "known_types_fraction": round(types[1] / types[0], 6),
+            "tokens": tokens[0], "known_tokens": tokens[1], "known_tokens_fraction": round(tokens[1] / tokens[0], 6),
+        },
+        "languages": {"xx": len(rows)},
         "intents": dict(Counter(row["intent"] for row in rows)),
         "lengths": {str(length): rows for length, rows in Counter(row["length"] for row in rows).items()},
-    }
+    }  # fmt: skip
+    assert types[1] < types[0] and len(ids) < tokens[0]
     assert {name: profile[name] for name in ("rows_in", "context_only", "rejected")} == {
         "rows_in": 3 * DIALOGS + 6, "context_only": DIALOGS, "rejected": REJECTED
     }  # fmt: skip

@@ -144,8 +144,8 @@ def test_examples_of_intents_that_training_lacks_are_rejected(spark: SparkSessio
 
 
 def test_the_most_frequent_words_come_first_and_ties_in_the_order_of_words(spark: SparkSession) -> None:
-    counts = [("b", 2), ("a", 2), ("b", 1), ("가", 2), ("c", 5), ("rare", 1), ("a", 1), ("B", 2)]
-    frame = spark.createDataFrame(counts, "word string, count long").repartition(3)
+    counts = [("b", 3), ("a", 3), ("가", 2), ("c", 5), ("rare", 1), ("B", 2), ("of others", 0)]
+    frame = spark.createDataFrame(counts, "word string, train long").repartition(3)
     assert transforms.most_frequent(frame, size=9, min_count=2) == ["c", "a", "b", "B", "가"]
     assert transforms.most_frequent(frame, size=2, min_count=1) == ["c", "a"]
     assert transforms.most_frequent(frame, size=9, min_count=6) == []
