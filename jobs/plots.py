@@ -116,7 +116,7 @@ def histogram(counts: Mapping[int, int], name: str, title: str, axis: str, edges
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
         axes.yaxis.set_major_formatter(THOUSANDS)
-        axes.set_xlabel(axis)
+        axes.set(xlabel=axis, xlim=(0.4, None))
         axes.grid(axis="y")
         return inline(figure, name, title)
 
@@ -146,12 +146,12 @@ def ranks(counts: Mapping[str, Sequence[int]], few: int, title: str) -> str:
         for (split, numbers), (colour, dashes) in zip(counts.items(), looks, strict=True):
             places = range(1, len(numbers) + 1)
             axes.plot(places, [number or math.nan for number in numbers], color=colour, linestyle=dashes, label=split)
-        axes.axhline(few, color=RULE, linewidth=1, linestyle=(0, (3, 2)))
+        axes.axhline(few, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(THOUSANDS)
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set(xlabel="intents, the largest first", ylabel="examples")
+        axes.set(xlabel="intents, the largest first", ylabel="examples", xlim=(0.5, None))
         axes.grid(axis="y")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
         return inline(figure, "ranks", title)

@@ -34,7 +34,7 @@ def render_profile(profile: Mapping[str, Any], leaks: Mapping[str, Any], drift: 
             profile=profile,
             leaks=leaks,
             drift=drift,
-            splits=SPLITS,
+            names=FATES,
             few=FEW,
             examples=examples(profile),
             headline=headline(profile),
