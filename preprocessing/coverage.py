@@ -19,7 +19,8 @@ COVERED = StructType([StructField("split", StringType()), *[StructField(name, Lo
 def measure_coverage(counts: DataFrame, words: Sequence[str]) -> dict[str, dict[str, Any]]:
     """By split: the MEASURES, and the shares known. `counts` has each word once, with its count in each split."""
     summed = (
-        counts.mapInArrow(partial(count_known, words=words), COVERED)
+        counts.coalesce(1)  # a row a word: a Python worker takes longer to start than to count them
+        .mapInArrow(partial(count_known, words=words), COVERED)
         .groupBy("split")
         .agg(*[F.sum(name).alias(name) for name in MEASURES])
         .collect()
