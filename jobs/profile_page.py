@@ -20,9 +20,9 @@ FATES = {"train": "training", "validation": "validation", "test": "test"}
 
 def write_page(uri: str) -> None:
     """Writes profile.html from the other files of the dataset at `uri`; it may be written anew at any time."""
-    names = [name for name in ("profile", "leaks", "drift") if storage.exists(f"{uri}/{name}.json")]
-    found = {name: json.loads(storage.read_text(f"{uri}/{name}.json")) for name in names}
-    storage.write_text(f"{uri}/profile.html", render_profile(found["profile"], found["leaks"], found.get("drift")))
+    profile, leaks = (json.loads(storage.read_text(f"{uri}/{name}.json")) for name in ("profile", "leaks"))
+    drift = json.loads(storage.read_text(f"{uri}/drift.json")) if storage.exists(f"{uri}/drift.json") else None
+    storage.write_text(f"{uri}/profile.html", render_profile(profile, leaks, drift))
 
 
 def render_profile(profile: Mapping[str, Any], leaks: Mapping[str, Any], drift: Mapping[str, Any] | None) -> str:

@@ -20,9 +20,13 @@ HELD_OUT = SPLITS[1:]
 
 
 def with_tokens_hash(turns: DataFrame) -> DataFrame:
-    """`tokens_hash`: equal for texts that are the same to a model, after folding and tokenising."""
+    """`tokens_hash`: equal for what is the same to a model, after folding and tokenising, context included."""
+    parts = [F.col("tokens")]
+    if "context_tokens" in turns.columns:  # the sizes tell where one turn ends: Spark hashes only the words
+        sizes = F.transform("context_tokens", lambda turn: F.size(turn))
+        parts += [F.size("tokens"), F.col("context_tokens"), sizes, F.col("speakers")]
     # 64 bits: of a hundred million texts, two collide with a chance of one in four thousand
-    return turns.withColumn("tokens_hash", F.xxhash64("tokens"))
+    return turns.withColumn("tokens_hash", F.xxhash64(*parts))
 
 
 def reject_texts_of_training(turns: DataFrame) -> DataFrame:

@@ -111,7 +111,8 @@ def test_figures_are_those_of_the_files(page: str) -> None:
         "1 text stands under several intents, 0.5 % of the examples.",
         f"Too small to be learnt or measured: “{IMAGE}”.",
         "another population", "29 examples of validation and 37 of test", "96.1 %", "95.2 %", "1,700", "1,234",
-        "In several splits: 41 texts", "Under several intents: 1 text, 18 examples", "5 more", "The other 19 intents", "14 more",
+        "In several splits: 41 texts", "Under several intents: 1 text, 18 examples", "5 more",
+        "The other 19 intents", "14 more",
     ):  # fmt: skip
         assert figure in text, figure
     assert re.search(r"New intents: intent_07 \(44\)\..*Vanished intents: vanished & gone \(800\)\.", text)

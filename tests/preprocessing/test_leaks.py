@@ -106,6 +106,17 @@ def test_texts_of_training_are_rejected_from_the_other_splits_and_nothing_else_c
     assert after.count() == len(TURNS)
 
 
+def test_with_context_the_same_words_after_others_are_not_the_same(spark: SparkSession) -> None:
+    rows = [
+        (["yes"], [[], ["sure", "?"]], ["user", "agent"]), (["yes"], [[], ["sure", "?"]], ["user", "agent"]),
+        (["yes"], [[], ["sure", "?"]], ["user", "user"]), (["yes"], [["sure"], ["?"]], ["user", "agent"]),
+        (["yes", "sure"], [[], ["?"]], ["user", "agent"]), (["yes", "sure", "?"], [[], []], ["user", "agent"]),
+    ]  # fmt: skip
+    schema = "tokens array<string>, context_tokens array<array<string>>, speakers array<string>"
+    hashes = [row.tokens_hash for row in leaks.with_tokens_hash(spark.createDataFrame(rows, schema)).collect()]
+    assert hashes[0] == hashes[1] and len(set(hashes)) == 5
+
+
 def build(spark: SparkSession, corpus: CorpusConfig, tmp_path: Path, **changes: Any) -> DatasetManifest:
     return build_dataset(spark, corpus, config(tmp_path, **changes))
 
