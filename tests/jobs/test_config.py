@@ -35,7 +35,8 @@ spark.sql.ansi.enabled = true
 NAMES = """
 corpus.path corpus.format corpus.options corpus.text corpus.intent corpus.dialog_id corpus.turn corpus.speaker
 corpus.split corpus.language corpus.date
-dataset.path dataset.tokenizer dataset.mask dataset.max_tokens dataset.vocabulary_size dataset.context_turns dataset.min_count
+dataset.path dataset.tokenizer dataset.mask dataset.max_tokens dataset.vocabulary_size dataset.context_turns
+dataset.min_count
 dataset.validation_fraction dataset.test_fraction dataset.out_of_scope dataset.files_per_split
 dataset.max_rejected_fraction dataset.duplicates dataset.reference
 model.architecture model.embedding_size model.units model.layers model.dropout
