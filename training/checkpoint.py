@@ -15,6 +15,7 @@ Arrays = list[np.ndarray]
 
 KEPT = 2  # complete checkpoints left on storage
 POINTER = "latest.json"
+WORD_VECTORS = "word_vectors.npy"  # of the run: what its embedding begins with
 
 
 class Checkpoint(NamedTuple):
@@ -69,6 +70,18 @@ def read_checkpoint(run: str) -> Checkpoint:
         ]
     weights, optimizer, best = groups
     return Checkpoint(facts["epoch"], weights, optimizer, best, facts["history"])
+
+
+def write_array(uri: str, array: np.ndarray) -> None:
+    """Writes an array as .npy."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    storage.write_bytes(uri, buffer.getvalue())
+
+
+def read_array(uri: str) -> np.ndarray:
+    """The array of an .npy file."""
+    return np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False)
 
 
 def write_history(run: str, history: History) -> None:

@@ -16,6 +16,8 @@ class ModelConfig:
     units: int = 128  # of each recurrent layer
     layers: int = 1
     dropout: float = 0.3
+    word_vectors: str = ""  # URI of a GloVe, fastText or word2vec text file, or of what jobs.word_vectors wrote
+    word_vectors_frozen: bool = False  # are they kept as they are
 
     def __post_init__(self) -> None:
         wanted = f"one of {' '.join(ARCHITECTURES)}, or your own as package.module:function"
@@ -28,6 +30,8 @@ class ModelConfig:
         for key in ("embedding_size", "units", "layers"):
             require(getattr(self, key) >= 1, f"model.{key}", "at least 1", getattr(self, key))
         require(0 <= self.dropout < 1, "model.dropout", "from 0 to below 1", self.dropout)
+        wanted = "false, or model.word_vectors the URI of a file"
+        require(not (self.word_vectors_frozen and not self.word_vectors), "model.word_vectors_frozen", wanted, True)
 
 
 @dataclass(frozen=True)

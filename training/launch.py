@@ -9,6 +9,7 @@ import time
 import tomllib
 from typing import Any
 
+import numpy as np
 import tomli_w
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
@@ -18,7 +19,9 @@ from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
 from preprocessing.manifest import DatasetManifest, read_manifest
 from preprocessing.versions import versions
-from training.checkpoint import latest_epoch
+from preprocessing.vocabulary import read_lines
+from preprocessing.word_vectors import read_vectors
+from training.checkpoint import WORD_VECTORS, latest_epoch, write_array
 from training.config import ModelConfig, TrainingConfig
 from training.failures import lost_executors
 from training.interrupt import interruptible
@@ -52,7 +55,8 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
     check_model(model)
     check_files(manifest, training.processes)
     with storage.lease(run), interruptible(spark.sparkContext, lambda: _how_far(run, training.epochs)):
-        settings = _settings(manifest, model, training)
+        vectors = _word_vectors(spark, dataset, model)
+        settings = _settings(manifest, model, training, vectors)
         _check_same_settings(run, settings)
         if storage.exists(f"{run}/manifest.json"):
             log.info("%s is already trained with these settings; nothing to do", run)
@@ -61,6 +65,8 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
         job = TrainJob(dataset, run, manifest.fingerprint, model, training, latest_epoch(run), threads, hadoop)
         began = time.monotonic()
         interface = check_executors(spark.sparkContext, training.processes, [dataset], [run], hadoop)
+        if vectors is not None:
+            write_array(f"{run}/{WORD_VECTORS}", vectors)
         storage.write_text(f"{run}/config.toml", tomli_w.dumps(settings))
         best = _run(spark.sparkContext, job, manifest, interface)
         facts = {
@@ -93,11 +99,23 @@ def check_files(manifest: DatasetManifest, processes: int) -> None:
         )
 
 
-def _settings(manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig) -> dict[str, dict[str, Any]]:
+def _word_vectors(spark: SparkSession, dataset: str, model: ModelConfig) -> np.ndarray | None:
+    """The vectors [V, E] of the dataset's words, NaN for those without; None where none are configured."""
+    if not model.word_vectors:
+        return None
+    return read_vectors(spark, model.word_vectors, read_lines(f"{dataset}/vocabulary.txt"), model.embedding_size).matrix
+
+
+def _settings(
+    manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig, vectors: np.ndarray | None
+) -> dict[str, dict[str, Any]]:
     """What decides the weights, and so must not change within a run; paths and processes may."""
     kept = {name: value for name, value in dataclasses.asdict(training).items() if name not in ("path", "processes")}
     dataset = {"fingerprint": manifest.fingerprint, "mask": manifest.mask, "context_turns": manifest.context_turns}
-    return {"dataset": dataset, "model": dataclasses.asdict(model), "training": kept}
+    checksum = "" if vectors is None else storage.sha256(vectors.tobytes())
+    return {
+        "dataset": dataset, "model": {**dataclasses.asdict(model), "word_vectors": checksum}, "training": kept
+    }  # fmt: skip
 
 
 def _check_same_settings(run: str, settings: dict[str, dict[str, Any]]) -> None:

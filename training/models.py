@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
 from preprocessing.errors import UserError
 from training.config import ModelConfig
@@ -46,12 +47,34 @@ def find_builder(architecture: str) -> Builder:
     return builder
 
 
-def build_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> keras.Model:
-    """The configured model with fresh weights. Raises UserError where it does not give [B, num_labels]."""
+def build_model(
+    config: ModelConfig, vocabulary_size: int, num_labels: int, vectors: np.ndarray | None = None
+) -> keras.Model:
+    """The configured model with fresh weights, but for the word vectors [V, E]; in these, NaN is a word without.
+
+    Raises UserError where it does not give [B, num_labels].
+    """
     model = find_builder(config.architecture)(config, vocabulary_size, num_labels)
     if model.output_shape != (None, num_labels):
         raise UserError(
             f"model.architecture = '{config.architecture}' gives outputs of shape {model.output_shape}, "
             f"not (None, {num_labels}): it must end in one probability for each intent"
         )
+    if vectors is not None:
+        set_word_vectors(model, config, vectors)
     return model
+
+
+def set_word_vectors(model: keras.Model, config: ModelConfig, vectors: np.ndarray) -> None:
+    """Puts the vectors into the model's embedding. Raises UserError where it has none of their shape."""
+    embeddings = [layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)]
+    fitting = [layer for layer in embeddings if tuple(layer.embeddings.shape) == vectors.shape]
+    if not fitting:
+        found = [tuple(layer.embeddings.shape) for layer in embeddings] or "none"
+        raise UserError(
+            f"model.word_vectors are of shape {vectors.shape}, the embeddings of model.architecture = "
+            f"'{config.architecture}' {found}: give it a keras.layers.Embedding of that shape"
+        )
+    embedding = fitting[0]
+    embedding.set_weights([np.where(np.isnan(vectors), embedding.get_weights()[0], vectors)])
+    embedding.trainable = not config.word_vectors_frozen

@@ -16,7 +16,14 @@ from preprocessing import storage
 from preprocessing.manifest import DatasetManifest, read_manifest
 from preprocessing.versions import versions
 from preprocessing.vocabulary import read_lines
-from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint, write_history
+from training.checkpoint import (
+    WORD_VECTORS,
+    Checkpoint,
+    read_array,
+    read_checkpoint,
+    write_checkpoint,
+    write_history,
+)
 from training.config import ModelConfig, TrainingConfig
 from training.device import take_device
 from training.quiet import import_tensorflow
@@ -92,7 +99,8 @@ def _train_on(
     from training.step import allreduce_fused
 
     keras.utils.set_random_seed(job.training.seed)
-    model = build_model(job.model, manifest.vocabulary_size, manifest.num_labels)
+    vectors = read_array(f"{job.run}/{WORD_VECTORS}") if job.model.word_vectors else None
+    model = build_model(job.model, manifest.vocabulary_size, manifest.num_labels, vectors)
     optimizer = keras.optimizers.Adam(job.training.learning_rate)
     allreduce = allreduce_fused if processes > 1 else lambda tensors: tensors
     loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, allreduce)

@@ -11,12 +11,11 @@ from preprocessing.text import fold
 from preprocessing.tokenizers import TOKENIZERS, tokenize
 
 names = st.sampled_from(sorted(TOKENIZERS))
-fragments = st.sampled_from(
-    [
-        "www.", "https://", "a@b.co", "b.co/", "@", "<url>", "<email>", "<number>", "<", ">", " ", "  ", "\t", "'", "'s",
-        "12345", "1", "ab-", "+", "-", ".", ",", "(", ")", "가", "é", "e\u0301", "\u0338", "\u200b", "▁", "\u20e3", "🇰", "A",
-    ]
-)  # fmt: skip
+fragments = st.sampled_from([
+    "www.", "https://", "a@b.co", "b.co/", "@", "<url>", "<email>", "<number>", "<", ">", " ", "  ", "\t", "'", "'s",
+    "12345", "1", "ab-", "+", "-", ".", ",", "(", ")", "가", "é", "e\u0301", "\u0338", "\u200b", "▁", "\u20e3", "🇰",
+    "A",
+])  # fmt: skip
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.lists(fragments).map("".join)
 
 
