@@ -11,7 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from preprocessing.config import FORMATS, CorpusConfig, DatasetConfig, GeneratorConfig, require
+from preprocessing.config import FORMATS, CorpusConfig, DatasetConfig, GeneratorConfig, WordVectorsConfig, require
 from preprocessing.errors import UserError
 from preprocessing.hadoop import SECRET
 from training.config import ModelConfig, TrainingConfig
@@ -66,6 +66,7 @@ class AppConfig:
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    word_vectors: WordVectorsConfig = field(default_factory=WordVectorsConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -1,4 +1,4 @@
-"""What a user can set about the corpus and the dataset: sections `corpus`, `dataset` and `generator`."""
+"""What a user can set about the corpus and the dataset: sections `corpus`, `dataset`, `word_vectors`, `generator`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,8 +45,8 @@ class DatasetConfig:
 
     path: str = ""
     tokenizer: str = "words"
-    mask: bool = False  # addresses and long numbers are replaced by <url>, <email>, <number> in all that is written
     max_tokens: int = 24  # of an utterance; what follows is cut off
+    mask: bool = False  # addresses and long numbers are replaced by <url>, <email>, <number> in all that is written
     vocabulary_size: int = 20_000  # words, besides padding and unknown
     context_turns: int = 0  # turns before the utterance that the model reads too, of both speakers
     min_count: int = 2  # times a word must occur in the training split
@@ -71,6 +71,22 @@ class DatasetConfig:
             require(0 < getattr(self, key) < 0.5, f"dataset.{key}", "between 0 and 0.5", getattr(self, key))
         share = self.max_rejected_fraction
         require(0 <= share <= 1, "dataset.max_rejected_fraction", "between 0 and 1", share)
+
+
+@dataclass(frozen=True)
+class WordVectorsConfig:
+    """The word vectors that `jobs.word_vectors` learns from the corpus."""
+
+    path: str = ""
+    size: int = 128  # dimensions; model.embedding_size of a model that begins with them
+    window: int = 5  # words to either side that a word is learnt from
+    min_count: int = 5  # times a word must occur
+    epochs: int = 5
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for key in ("size", "window", "min_count", "epochs"):
+            require(getattr(self, key) >= 1, f"word_vectors.{key}", "at least 1", getattr(self, key))
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ A line is a word and its numbers. The vocabulary holds folded words: of lines th
 written so already comes first, then the first. Only these lines reach the driver.
 """
 
+import gzip
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -29,6 +30,13 @@ FILE = "vectors.txt.gz"  # in the directory that jobs.word_vectors writes
 HEADER = re.compile(r"[0-9]+ [0-9]+ *")  # word2vec and fastText begin with the numbers of words and of dimensions
 PLACE = ("file", "start", "line")  # where a line stands: files by name, their parts, lines within one
 FOUND = "word int, folded boolean, file string, start long, line long, vector binary, skipped long"
+
+
+def write_vectors(uri: str, vectors: Mapping[str, Sequence[float]], size: int) -> None:
+    """Writes FILE below `uri` in the format of word2vec, the words in their order."""
+    lines = [f"{word} {' '.join(f'{number:.6g}' for number in vectors[word])}" for word in sorted(vectors)]
+    content = "\n".join([f"{len(lines)} {size}", *lines, ""]).encode()
+    storage.write_bytes(f"{uri}/{FILE}", gzip.compress(content, mtime=0))  # equal vectors are equal bytes
 
 
 class Vectors(NamedTuple):
