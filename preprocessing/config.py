@@ -57,6 +57,7 @@ class DatasetConfig:
     max_rejected_fraction: float = 0.05
     duplicates: str = "keep"  # or "train": validation and test have no text that training has
     reference: str = ""  # URI of an earlier dataset, to measure the drift since then
+    typos: float = 0.0  # share of the training examples that get a copy with one typing error
 
     def __post_init__(self) -> None:
         names = " ".join(TOKENIZERS)
@@ -69,6 +70,7 @@ class DatasetConfig:
         require(self.max_tokens >= least, "dataset.max_tokens", f"at least {least}", self.max_tokens)
         for key in ("validation_fraction", "test_fraction"):
             require(0 < getattr(self, key) < 0.5, f"dataset.{key}", "between 0 and 0.5", getattr(self, key))
+        require(0 <= self.typos <= 1, "dataset.typos", "between 0 and 1", self.typos)
         share = self.max_rejected_fraction
         require(0 <= share <= 1, "dataset.max_rejected_fraction", "between 0 and 1", share)
 

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, IntegerType, LongType, StringType, StructField, StructType
 
 from preprocessing import census as counting
-from preprocessing import drift, encoding, leaks, profile, storage, transforms
+from preprocessing import drift, encoding, leaks, profile, storage, transforms, typos
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.context import CONTEXT, require_dialogs, with_context, with_inputs
 from preprocessing.errors import UserError
@@ -62,11 +62,12 @@ def build_dataset(
                 words = _vocabulary(counts, config)
                 findings = profile.find(known, counts, words)
             _write_tables(known, census, words, config, temporary)
+            augmented = typos.chosen(turns, config.typos).count() if config.typos else 0
         described = {split: describe_split(spark, temporary, split) for split in SPLITS}
         facts = profile.profile(census, findings, described, len(words), corpus, config)
         _write_profile(spark, facts, findings, config.reference, reference, temporary)
         show(temporary)
-        manifest = _write_facts(census, described, words, corpus, config, temporary)
+        manifest = _write_facts(census, described, words, corpus, config, temporary, augmented)
         storage.replace_directory(temporary, target)
     log.info(
         "wrote %s examples in %d words of vocabulary and %d intents to %s (%.0f s, fingerprint %s)",
@@ -140,6 +141,8 @@ def _vocabulary(counts: DataFrame, config: DatasetConfig) -> list[str]:
 
 def _write_tables(known: DataFrame, census: counting.Census, words: list[str], config: DatasetConfig, uri: str) -> None:
     """The Parquet files: examples by split, and the rejected rows."""
+    if config.typos:
+        known = known.transform(typos.with_typos, config.typos, config.tokenizer)
     encode = partial(encoding.add_ids, words=words[len(SPECIAL) :], labels=census.labels, max_tokens=config.max_tokens)
     context = CONTEXT if config.context_turns else ()
     kept = [*KEPT, *[field.name for field in context]]
@@ -184,6 +187,7 @@ def _write_facts(
     corpus: CorpusConfig,
     config: DatasetConfig,
     uri: str,
+    augmented: int,
 ) -> DatasetManifest:
     """Vocabulary, labels and, last, the manifest, from the files as they were written."""
     write_lines(f"{uri}/vocabulary.txt", words)
@@ -203,10 +207,11 @@ def _write_facts(
         fingerprint=fingerprint(described, words, census.labels),
         corpus={"path": list(corpus.path), "format": corpus.format},
         versions=versions(),
+        augmented=augmented,
         mask=config.mask,
         context_turns=config.context_turns,
     )
-    accounted = sum(map(manifest.rows, SPLITS)) + census.rejected.total() + census.context_only
+    accounted = sum(map(manifest.rows, SPLITS)) - augmented + census.rejected.total() + census.context_only
     assert accounted == census.rows_in, f"{census.rows_in} rows read, {accounted} accounted for"
     write_manifest(uri, manifest)
     return manifest

@@ -46,8 +46,12 @@ class TrainingConfig:
     warmup_epochs: float = 0.0  # over which the learning rate rises from 0
     decay: str = "none"  # afterwards: "none", or "cosine" down to 0 at the end of the last epoch
     seed: int = 1
+    word_dropout: float = 0.0  # share of the tokens of training that the model has to do without, drawn each epoch
+    word_swap: float = 0.0  # share of them that change places with their neighbour
 
     def __post_init__(self) -> None:
+        for key in ("word_dropout", "word_swap"):
+            require(0 <= getattr(self, key) < 1, f"training.{key}", "from 0 to below 1", getattr(self, key))
         for key in ("processes", "epochs", "batch_size"):
             require(getattr(self, key) >= 1, f"training.{key}", "at least 1", getattr(self, key))
         require(self.learning_rate > 0, "training.learning_rate", "more than 0", self.learning_rate)

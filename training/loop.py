@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.manifest import DatasetManifest
+from training.augment import augment, row_numbers
 from training.config import TrainingConfig
-from training.data import Block
+from training.data import Block, Ids
 from training.progress import Progress, Reporter
-from training.schedule import RankSchedule, epoch_steps
+from training.schedule import Ints, RankSchedule, epoch_steps
 from training.step import AllReduce, Sums, add_sums, make_evaluation_step, make_train_step
 
 EVALUATION_BATCH = 1024
@@ -68,6 +69,9 @@ class Loop:
         self.blocks, self.allreduce = blocks, allreduce
         self.files = manifest.splits["train"]
         self.schedule = RankSchedule(self.files, rank, processes, config.seed)
+        self.numbers = [
+            row_numbers(self.files, self.schedule.mine, bucket) for bucket in range(len(blocks["train"]))
+        ]
         self.train_step = make_train_step(model, optimizer, allreduce)
         self.evaluation_step = make_evaluation_step(model)
 
@@ -86,10 +90,15 @@ class Loop:
         for number, step in enumerate(steps):
             self.optimizer.learning_rate.assign(learning_rate(self.config, epoch + number / len(steps)))
             block, chosen = self.blocks["train"][step.bucket], self.schedule.rows_of(step, rows)
-            sums = add_sums(sums, Sums(*self.train_step(block.ids[chosen], block.labels[chosen]).numpy().tolist()))
+            ids = self._augmented(epoch, step.bucket, block.ids[chosen], chosen)
+            sums = add_sums(sums, Sums(*self.train_step(ids, block.labels[chosen]).numpy().tolist()))
             if reporter:
                 reporter.report(self._progress(epoch, number + 1, len(steps), sums, time.monotonic() - began))
         return sums
+
+    def _augmented(self, epoch: int, bucket: int, ids: Ids, chosen: Ints) -> Ids:
+        config, rows = self.config, self.numbers[bucket][chosen]
+        return augment(ids, rows, [config.seed, epoch, bucket], config.word_dropout, config.word_swap)
 
     def _progress(self, epoch: int, step: int, steps: int, sums: Sums, seconds: float) -> Progress:
         left = (self.config.epochs - epoch) * steps - step

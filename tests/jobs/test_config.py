@@ -38,10 +38,12 @@ corpus.split corpus.language corpus.date
 dataset.path dataset.tokenizer dataset.mask dataset.max_tokens dataset.vocabulary_size dataset.context_turns
 dataset.min_count
 dataset.validation_fraction dataset.test_fraction dataset.out_of_scope dataset.files_per_split
-dataset.max_rejected_fraction dataset.duplicates dataset.reference
-model.architecture model.embedding_size model.units model.layers model.dropout
+dataset.max_rejected_fraction dataset.duplicates dataset.reference dataset.typos
+word_vectors.path word_vectors.size word_vectors.window word_vectors.min_count word_vectors.epochs word_vectors.seed
+model.architecture model.embedding_size model.units model.layers model.dropout model.word_vectors
+model.word_vectors_frozen
 training.path training.processes training.epochs training.batch_size training.learning_rate training.warmup_epochs
-training.decay training.seed
+training.decay training.seed training.word_dropout training.word_swap
 evaluation.path evaluation.minimum_accuracy
 registry.path registry.name registry.version
 scoring.input scoring.output scoring.format scoring.text scoring.keep
@@ -139,8 +141,8 @@ def test_what_is_described_reads_back_as_the_same(tmp_path: Path) -> None:
         ("trainng.epochs=3", "unknown section [trainng]: did you mean 'training'?"),
         (
             "zzz.epochs=3",
-            "unknown section [zzz]: known are corpus, dataset, model, training, evaluation, registry, scoring, "
-            "generator, spark",
+            "unknown section [zzz]: known are corpus, dataset, word_vectors, model, training, evaluation, registry, "
+            "scoring, generator, spark",
         ),
         ("training.epochs=three", "training.epochs must be a whole number, found 'three'"),
         ("training.epochs=3.0", "training.epochs must be a whole number, found 3.0"),
@@ -176,7 +178,9 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "dataset.max_rejected_fraction=-0.1", "dataset.max_rejected_fraction=1.1", "generator.rows=999",
         "generator.broken_fraction=1", "model.architecture=cnn", "model.units=0", "model.layers=0",
         "model.embedding_size=0", "model.dropout=1", "model.dropout=-0.1", "training.processes=0",
-        "training.batch_size=0", "training.learning_rate=0", "training.warmup_epochs=-1", "training.decay=linear",
+        "training.batch_size=0", "training.word_dropout=1", "training.word_swap=-0.1", "word_vectors.size=0",
+        "model.word_vectors_frozen=true", "dataset.typos=1.1",
+        "training.learning_rate=0", "training.warmup_epochs=-1", "training.decay=linear",
         "evaluation.minimum_accuracy=1.1", "evaluation.minimum_accuracy=nan", "registry.name=", "registry.name=a/b",
         "registry.name=..", "registry.name=a b", "registry.version=0", "registry.version=-1", "registry.version=latest",
         "scoring.format=xml", "scoring.text=", "dataset.duplicates=drop",
