@@ -46,6 +46,7 @@ class TrainingConfig:
     warmup_epochs: float = 0.0  # over which the learning rate rises from 0
     decay: str = "none"  # afterwards: "none", or "cosine" down to 0 at the end of the last epoch
     seed: int = 1
+    class_weights: str = "none"  # or "balanced": rare intents weigh in the loss of training as much as frequent ones
     word_dropout: float = 0.0  # share of the tokens of training that the model has to do without, drawn each epoch
     word_swap: float = 0.0  # share of them that change places with their neighbour
 
@@ -56,4 +57,6 @@ class TrainingConfig:
             require(getattr(self, key) >= 1, f"training.{key}", "at least 1", getattr(self, key))
         require(self.learning_rate > 0, "training.learning_rate", "more than 0", self.learning_rate)
         require(self.warmup_epochs >= 0, "training.warmup_epochs", "at least 0", self.warmup_epochs)
+        weights = self.class_weights
+        require(weights in ("none", "balanced"), "training.class_weights", "none or balanced", weights)
         require(self.decay in ("none", "cosine"), "training.decay", "none or cosine", self.decay)

@@ -15,7 +15,7 @@ from training.config import TrainingConfig
 from training.data import Block, Ids
 from training.progress import Progress, Reporter
 from training.schedule import Ints, RankSchedule, epoch_steps
-from training.step import AllReduce, Sums, add_sums, make_evaluation_step, make_train_step
+from training.step import AllReduce, Sums, add_sums, balanced_weights, make_evaluation_step, make_train_step
 
 EVALUATION_BATCH = 1024
 
@@ -72,7 +72,8 @@ class Loop:
         self.numbers = [
             row_numbers(self.files, self.schedule.mine, bucket) for bucket in range(len(blocks["train"]))
         ]
-        self.train_step = make_train_step(model, optimizer, allreduce)
+        weights = self._class_weights(manifest.num_labels) if config.class_weights == "balanced" else None
+        self.train_step = make_train_step(model, optimizer, allreduce, weights)
         self.evaluation_step = make_evaluation_step(model)
 
     def run(self, first_epoch: int, reporter: Reporter | None, after_epoch: Callable[[Epoch], None]) -> None:
@@ -95,6 +96,12 @@ class Loop:
             if reporter:
                 reporter.report(self._progress(epoch, number + 1, len(steps), sums, time.monotonic() - began))
         return sums
+
+    def _class_weights(self, num_labels: int) -> np.ndarray:
+        """[L] from the examples of all ranks."""
+        own = sum(np.bincount(block.labels, minlength=num_labels) for block in self.blocks["train"])
+        (counts,) = self.allreduce([tf.constant(own, tf.float64)])
+        return balanced_weights(counts.numpy())
 
     def _augmented(self, epoch: int, bucket: int, ids: Ids, chosen: Ints) -> Ids:
         config, rows = self.config, self.numbers[bucket][chosen]

@@ -61,11 +61,12 @@ def allreduce_fused(tensors: Tensors) -> Tensors:
 
 
 def make_train_step(
-    model: keras.Model, optimizer: keras.Optimizer, allreduce: AllReduce
+    model: keras.Model, optimizer: keras.Optimizer, allreduce: AllReduce, class_weights: np.ndarray | None = None
 ) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
     """A function (ids [B, T], labels [B]) -> [loss, correct, examples] summed over all ranks, which updates `model`.
 
-    A rank without examples in a step passes B = 0 and still takes part in the exchange.
+    With class_weights [L] it learns from the examples so weighted; what it returns is not weighted. A rank without
+    examples in a step passes B = 0 and still takes part in the exchange.
     """
     variables = model.trainable_variables
     optimizer.build(variables)
@@ -73,7 +74,10 @@ def make_train_step(
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss, sums = example_sums(labels, weights, model(ids, training=True))
+            probabilities = model(ids, training=True)
+            loss, sums = example_sums(labels, weights, probabilities)
+            if class_weights is not None:
+                loss, _ = example_sums(labels, weights * tf.gather(class_weights, labels), probabilities)
         # Dense, those of the embedding too: Keras' Adam would square the gradients of a word that comes twice one by
         # one, and what it computes would depend on how the batch is cut into ranks.
         gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, [v.value for v in variables])]
@@ -82,6 +86,11 @@ def make_train_step(
         return sums
 
     return lambda ids, labels: step(*with_weights(ids, labels))
+
+
+def balanced_weights(counts: np.ndarray) -> np.ndarray:
+    """Weights [L] of classes with so many examples [L]: the same sum for each class, 1 for the average example."""
+    return (counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def make_evaluation_step(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:

@@ -44,6 +44,29 @@ def test_steps_are_those_of_keras_fit(optimizer: str, ids: np.ndarray) -> None:
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_class_weights_are_those_of_keras_and_leave_the_sums_alone() -> None:
+    import keras
+
+    from training.step import balanced_weights, make_train_step
+
+    weights = balanced_weights(np.bincount(LABELS))
+    assert weights.tolist() == [1.5, 0.75]
+    ours, theirs = fresh_model(), fresh_model()
+    plain = make_train_step(fresh_model(), keras.optimizers.SGD(0.1), lambda tensors: tensors)(IDS, LABELS)
+    step = make_train_step(ours, keras.optimizers.SGD(0.1), lambda tensors: tensors, weights)
+    np.testing.assert_array_equal(step(IDS, LABELS), plain)
+    theirs.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    theirs.train_on_batch(IDS, LABELS, class_weight={0: 1.5, 1: 0.75})
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_class_without_examples_has_a_weight() -> None:
+    from training.step import balanced_weights
+
+    assert balanced_weights(np.array([0, 2, 4])).tolist() == [2, 1, 0.5]
+
+
 def test_a_rank_without_examples_changes_nothing_but_takes_part() -> None:
     """Its gradients are zero: with those of the others, handed in by the allreduce, the step is the whole batch's."""
     import keras

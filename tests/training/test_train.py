@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
 MODEL = ModelConfig(embedding_size=8, units=8, dropout=0.0)
 TRAINING = TrainingConfig(
     epochs=3, batch_size=7, learning_rate=0.01, warmup_epochs=1, decay="cosine", word_dropout=0.05,
-    word_swap=0.05,
+    word_swap=0.05, class_weights="balanced",
 )  # fmt: skip
 
 
