@@ -66,7 +66,8 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
 
 def spoken(spark: SparkSession, config: AppConfig) -> DataFrame:
     """The tokens of every turn, of any speaker, in the dialogs of the training split: the others remain unseen."""
-    turns = checked(read_turns(spark, config.corpus), config.corpus, config.dataset)
+    dataset = dataclasses.replace(config.dataset, context_turns=0)  # each turn is read anyway
+    turns = checked(read_turns(spark, config.corpus), config.corpus, dataset)
     return turns.where("malformed is null and split = 'train' and num_tokens > 0").select("tokens")
 
 
