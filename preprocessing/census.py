@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 UNSEEN = "intent absent from training"
 NAMED = 10  # intents named in a message
+SCARCE = 3  # examples, so that each split can have one
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class Census:
     def rejected_fraction(self) -> float:
         """Share of all rows; what dataset.duplicates asked to leave out is no fault of the corpus."""
         return (self.rejected.total() - self.rejected[OF_TRAINING]) / max(self.rows_in, 1)
+
+    @property
+    def scarce(self) -> list[str]:
+        """Intents too small to split: fewer than SCARCE examples in all, or none in one of the splits."""
+        counts = {intent: [self.examples[split][intent] for split in SPLITS] for intent in self.labels}
+        return [intent for intent, found in counts.items() if sum(found) < SCARCE or 0 in found]
 
 
 def take_census(turns: DataFrame) -> Census:
@@ -65,7 +72,8 @@ def refuse_unusable(census: Census, corpus: CorpusConfig, config: DatasetConfig)
     where = f"corpus.path {list(corpus.path)}"
     if census.rows_in == 0:
         raise UserError(f"{where} holds no rows: check the path and corpus.format = '{corpus.format}'")
-    reasons = ", ".join(f"{reason} ({count})" for reason, count in census.rejected.most_common()) or "none"
+    counts = sorted(census.rejected.items(), key=lambda found: (-found[1], found[0]))
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in counts) or "none"
     if not census.labels:
         raise UserError(
             f"{where}: none of its {census.rows_in} rows is a training example; rejected: {reasons}: "
@@ -116,3 +124,8 @@ def report(census: Census) -> None:
     if census.rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in census.rejected.most_common())
         log.warning("%d of %d rows rejected: %s", census.rejected.total(), census.rows_in, reasons)
+    if census.scarce:
+        log.warning(
+            "%d intents have fewer than %d examples in all, or none in one of the splits: %s",
+            len(census.scarce), SCARCE, _some(census.scarce),
+        )  # fmt: skip

@@ -8,6 +8,8 @@ from preprocessing.tokenizers import TOKENIZERS
 
 FORMATS = ("json", "csv", "tsv", "parquet", "orc", "text", "table", "clinc150", "3i4k", "sgd")
 
+SPLIT_BY = ("hash", "date")
+
 
 def require(condition: bool, key: str, wanted: str, found: object) -> None:
     """Raises UserError, naming the key and both sides, unless `condition` holds."""
@@ -46,12 +48,15 @@ class DatasetConfig:
     path: str = ""
     tokenizer: str = "words"
     max_tokens: int = 24  # of an utterance; what follows is cut off
+    max_characters: int = 2_000  # of an utterance; a longer one is rejected
     mask: bool = False  # addresses and long numbers are replaced by <url>, <email>, <number> in all that is written
     vocabulary_size: int = 20_000  # words, besides padding and unknown
     context_turns: int = 0  # turns before the utterance that the model reads too, of both speakers
     min_count: int = 2  # times a word must occur in the training split
     validation_fraction: float = 0.1  # of the dialogs, where the corpus has no such split of its own
     test_fraction: float = 0.1
+    split_by: str = "hash"  # of the dialog, which new data does not move; or "date": the newest dialogs test
+    split_salt: str = "parley"  # of the hash; another one moves every dialog
     out_of_scope: str = ""  # the intent that means none of the others
     files_per_split: int = 8  # no fewer than training.processes
     max_rejected_fraction: float = 0.05
@@ -63,7 +68,7 @@ class DatasetConfig:
         names = " ".join(TOKENIZERS)
         require(self.tokenizer in TOKENIZERS, "dataset.tokenizer", f"one of {names}", self.tokenizer)
         require(self.duplicates in ("keep", "train"), "dataset.duplicates", "one of keep train", self.duplicates)
-        for key in ("max_tokens", "vocabulary_size", "min_count", "files_per_split"):
+        for key in ("max_tokens", "max_characters", "vocabulary_size", "min_count", "files_per_split"):
             require(getattr(self, key) >= 1, f"dataset.{key}", "at least 1", getattr(self, key))
         require(self.context_turns >= 0, "dataset.context_turns", "at least 0", self.context_turns)
         least = 2 if self.context_turns else 1  # a mark and a word
@@ -71,6 +76,7 @@ class DatasetConfig:
         for key in ("validation_fraction", "test_fraction"):
             require(0 < getattr(self, key) < 0.5, f"dataset.{key}", "between 0 and 0.5", getattr(self, key))
         require(0 <= self.typos <= 1, "dataset.typos", "between 0 and 1", self.typos)
+        require(self.split_by in SPLIT_BY, "dataset.split_by", f"one of {' '.join(SPLIT_BY)}", self.split_by)
         share = self.max_rejected_fraction
         require(0 <= share <= 1, "dataset.max_rejected_fraction", "between 0 and 1", share)
 

@@ -1,5 +1,6 @@
 """Raw dialogs to a training dataset: the whole of preprocessing, in reading order."""
 
+import dataclasses
 import logging
 import time
 import uuid
@@ -14,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, IntegerType, LongType, StringType, StructField, StructType
 
 from preprocessing import census as counting
-from preprocessing import drift, encoding, leaks, profile, storage, transforms, typos
+from preprocessing import drift, encoding, leaks, profile, splits, storage, transforms, typos
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.context import CONTEXT, require_dialogs, with_context, with_inputs
 from preprocessing.errors import UserError
@@ -33,7 +34,7 @@ TOKENISED = StructType([*TURN, *TOKENS])
 COUNTS = StructType([StructField("word", StringType()), *[StructField(split, LongType()) for split in SPLITS]])
 ADDED = ("input_ids", "length", "label_id")
 KEPT = [name for name in EXAMPLE.names if name not in ADDED]
-REJECTED = ["reason", "dialog_id", "turn", "speaker", "split", "text", "intent", "malformed"]
+REJECTED = ["reason", "dialog_id", "turn", "speaker", "split", "text", "intent", "date", "malformed"]
 
 
 def build_dataset(
@@ -52,8 +53,11 @@ def build_dataset(
     began = time.monotonic()
     with storage.lease(target):
         temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"
+        labelled = read_turns(spark, corpus).transform(transforms.with_clean_labels)
+        present = splits.splits_present(labelled) if has_own_splits(corpus) else []
+        splitting = splits.plan_splits(labelled, present, corpus, config)
         with (
-            _kept(checked(read_turns(spark, corpus), corpus, config)) as read,
+            _kept(checked(labelled, splitting, config)) as read,
             _kept(read if config.duplicates == "keep" else leaks.reject_texts_of_training(read)) as turns,
         ):
             census = _counted(turns, corpus, config, target)
@@ -67,7 +71,7 @@ def build_dataset(
         facts = profile.profile(census, findings, described, len(words), corpus, config)
         _write_profile(spark, facts, findings, config.reference, reference, temporary)
         show(temporary)
-        manifest = _write_facts(census, described, words, corpus, config, temporary, augmented)
+        manifest = _write_facts(census, described, words, corpus, splitting, config, temporary, augmented)
         storage.replace_directory(temporary, target)
     log.info(
         "wrote %s examples in %d words of vocabulary and %d intents to %s (%.0f s, fingerprint %s)",
@@ -86,16 +90,14 @@ def _kept(frame: DataFrame) -> Iterator[DataFrame]:
         frame.unpersist()
 
 
-def checked(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig) -> DataFrame:
-    """TURN rows with clean labels, their split, their tokens, and the reason why they are no example."""
-    labelled = turns.transform(transforms.with_clean_labels)
-    present = transforms.splits_present(labelled) if has_own_splits(corpus) else []
+def checked(turns: DataFrame, splitting: splits.Splitting, config: DatasetConfig) -> DataFrame:
+    """TURN rows, their labels clean, with their split, their tokens, and the reason why they are no example."""
     return (
-        labelled
-        .transform(transforms.with_split, present, config.validation_fraction, config.test_fraction)
+        turns
+        .transform(splits.with_split, splitting)
         .transform(conform, TURN)
         .mapInArrow(partial(encoding.add_tokens, tokenizer=config.tokenizer, mask=config.mask), TOKENISED)
-        .transform(transforms.with_reason)
+        .transform(transforms.with_reason, config.max_characters)
         .transform(transforms.with_masked_intents if config.mask else lambda frame: frame)
         .transform(partial(with_context, count=config.context_turns) if config.context_turns else lambda frame: frame)
         .transform(leaks.with_tokens_hash)
@@ -185,6 +187,7 @@ def _write_facts(
     described: dict[str, SplitDescription],
     words: list[str],
     corpus: CorpusConfig,
+    splitting: splits.Splitting,
     config: DatasetConfig,
     uri: str,
     augmented: int,
@@ -206,6 +209,7 @@ def _write_facts(
         rejected=dict(census.rejected.most_common()),
         fingerprint=fingerprint(described, words, census.labels),
         corpus={"path": list(corpus.path), "format": corpus.format},
+        splitting=dataclasses.asdict(splitting),
         versions=versions(),
         augmented=augmented,
         mask=config.mask,

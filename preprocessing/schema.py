@@ -2,7 +2,7 @@
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "val": "validation",
@@ -22,7 +22,7 @@ TURN = StructType([
     StructField("split", StringType()),       # as the corpus names it; null where it has none
     StructField("text", StringType()),
     StructField("intent", StringType()),      # several that differ stand between SEVERAL
-    StructField("date", TimestampType()),
+    StructField("date", StringType()),        # as it stood: splits.moment reads it
     StructField("malformed", StringType()),   # the record as it stood, where it could not be parsed
 ])  # fmt: skip
 

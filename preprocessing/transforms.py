@@ -1,23 +1,17 @@
 """Steps of preprocessing, each DataFrame -> DataFrame; row work is in `encoding.py`."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from preprocessing.schema import SPLIT_NAMES, USER_SPEAKERS
-
-SALT = "parley"  # of the split's hash; to change it moves every dialog
-RESOLUTION = 1_000_000  # parts of the hash's range
+from preprocessing.schema import REPLACEMENT, SEVERAL, SPLIT_NAMES, USER_SPEAKERS
+from preprocessing.splits import moment
 
 CONTEXT = "context"  # not a reason to reject: a turn that is there for the turns after it
+BROKEN = "not UTF-8"
 NO_LABEL = "not a label"
 MAX_LABEL = 200  # characters; longer "intents" are texts in the wrong column
-
-
-def dialog_key() -> Column:
-    """What a split keeps together: the dialog, or, where the corpus has no dialogs, all rows of the same text."""
-    return F.coalesce(F.col("dialog_id"), F.col("text"), F.lit(""))
 
 
 def with_clean_labels(turns: DataFrame) -> DataFrame:
@@ -27,47 +21,37 @@ def with_clean_labels(turns: DataFrame) -> DataFrame:
     return turns.withColumns({"intent": F.nullif(F.trim("intent"), F.lit("")), "split": known})
 
 
-def splits_present(turns: DataFrame) -> list[str]:
-    """The splits that the corpus itself gives its labelled turns to."""
-    labelled = turns.where(F.col("split").isNotNull() & F.col("intent").isNotNull())
-    return [row.split for row in labelled.select("split").distinct().collect()]
-
-
-def with_split(
-    turns: DataFrame, present: Collection[str], validation_fraction: float, test_fraction: float
-) -> DataFrame:
-    """The corpus' own split where it has one; what is missing is carved from train by a stable hash of the dialog.
-
-    The hash depends on the dialog's key alone, so that new data moves no dialog that was there before.
-    """
-    place = F.pmod(F.xxhash64(F.lit(SALT), dialog_key()), F.lit(RESOLUTION)) / RESOLUTION
-    test = 0.0 if "test" in present else test_fraction
-    validation = 0.0 if "validation" in present else validation_fraction
-    carved = F.when(place < test, "test").when(place < test + validation, "validation").otherwise("train")
-    return turns.withColumn(
-        "split", F.when(F.coalesce("split", F.lit("train")) == "train", carved).otherwise(F.col("split"))
-    )
-
-
-def with_reason(turns: DataFrame) -> DataFrame:
+def with_reason(turns: DataFrame, max_characters: int) -> DataFrame:
     """Why a turn is no example: CONTEXT, a reason to reject it, or null for an example. Needs `num_tokens`."""
     silent = F.col("speaker").isNotNull() & ~F.lower(F.trim("speaker")).isin(*USER_SPEAKERS)
+    lost = [F.contains(F.coalesce(name, F.lit("")), F.lit(REPLACEMENT)) for name in ("malformed", "text", "intent")]
     return turns.withColumn(
         "reason",
-        F.when(F.col("malformed").isNotNull(), "malformed record")
+        F.when(lost[0] | lost[1] | lost[2], BROKEN)  # some of its bytes did not decode, here or before
+        .when(F.col("malformed").isNotNull(), "malformed record")
         .when(F.col("split") == "unknown", "unknown split")
         .when(F.col("intent").isNull() & silent, CONTEXT)
         .when(F.col("text").isNull() | (F.trim("text") == ""), "no text")
+        .when(F.length("text") > max_characters, "text too long")
         .when(F.col("intent").isNull(), "no intent")
         .when(F.col("intent").rlike("[\\x00-\\x1f]") | (F.length("intent") > MAX_LABEL), NO_LABEL)
+        .when(F.contains("intent", F.lit(SEVERAL)), "several intents")
+        .when(F.col("split").isNull(), "no date")
         .when(F.col("num_tokens") == 0, "no tokens"),
     )
 
 
 def with_masked_intents(turns: DataFrame) -> DataFrame:
-    """Of a text that stands in the place of an intent only its length is left."""
-    length = F.concat(F.lit("a text of "), F.length("intent").cast("string"), F.lit(" characters"))
-    return turns.withColumn("intent", F.when(F.col("reason") == NO_LABEL, length).otherwise(F.col("intent")))
+    """Of a text that stands in the place of an intent or a date only its length is left."""
+
+    def length_of(name: str) -> Column:
+        return F.concat(F.lit("a text of "), F.length(name).cast("string"), F.lit(" characters"))
+
+    no_label = F.col("reason").isin(NO_LABEL, BROKEN)
+    return turns.withColumns({
+        "intent": F.when(no_label, length_of("intent")).otherwise(F.col("intent")),
+        "date": F.when(moment().isNull(), length_of("date")).otherwise(F.col("date")),
+    })  # fmt: skip
 
 
 def with_known_intents(turns: DataFrame, labels: Iterable[str]) -> DataFrame:

@@ -35,10 +35,10 @@ spark.sql.ansi.enabled = true
 NAMES = """
 corpus.path corpus.format corpus.options corpus.text corpus.intent corpus.dialog_id corpus.turn corpus.speaker
 corpus.split corpus.language corpus.date
-dataset.path dataset.tokenizer dataset.mask dataset.max_tokens dataset.vocabulary_size dataset.context_turns
-dataset.min_count
-dataset.validation_fraction dataset.test_fraction dataset.out_of_scope dataset.files_per_split
-dataset.max_rejected_fraction dataset.duplicates dataset.reference dataset.typos
+dataset.path dataset.tokenizer dataset.max_tokens dataset.max_characters dataset.mask dataset.vocabulary_size
+dataset.context_turns dataset.min_count dataset.validation_fraction dataset.test_fraction dataset.split_by
+dataset.split_salt dataset.out_of_scope dataset.files_per_split dataset.max_rejected_fraction dataset.duplicates
+dataset.reference dataset.typos
 word_vectors.path word_vectors.size word_vectors.window word_vectors.min_count word_vectors.epochs word_vectors.seed
 model.architecture model.embedding_size model.units model.layers model.dropout model.word_vectors
 model.word_vectors_frozen
@@ -175,6 +175,7 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "corpus.text=", "dataset.tokenizer=bpe", "dataset.max_tokens=0", "dataset.vocabulary_size=0",
         "dataset.min_count=0", "dataset.files_per_split=0", "dataset.validation_fraction=0",
         "dataset.validation_fraction=0.5", "dataset.test_fraction=0", "dataset.test_fraction=nan",
+        "dataset.split_by=day", "dataset.max_characters=0",
         "dataset.max_rejected_fraction=-0.1", "dataset.max_rejected_fraction=1.1", "generator.rows=999",
         "generator.broken_fraction=1", "model.architecture=cnn", "model.units=0", "model.layers=0",
         "model.embedding_size=0", "model.dropout=1", "model.dropout=-0.1", "training.processes=0",

@@ -90,6 +90,10 @@ def test_the_written_manifest_is_the_returned_one(built: tuple[Path, DatasetMani
     dataset, manifest = built
     assert read_manifest(str(dataset)) == manifest
     assert (manifest.tokenizer, manifest.max_tokens, manifest.out_of_scope) == ("words", 8, "oos")
+    assert manifest.splitting == {
+        "by": "hash", "salt": "parley", "validation_fraction": 0.2, "test_fraction": 0.2, "validation_from": "",
+        "test_from": "",
+    }  # fmt: skip
     assert manifest.vocabulary_size == len(read_lines(f"{dataset}/vocabulary.txt"))
     assert manifest.num_labels == len(read_lines(f"{dataset}/labels.txt")) == 4
 

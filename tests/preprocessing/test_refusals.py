@@ -14,6 +14,7 @@ from preprocessing import storage
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
 from preprocessing.pipeline import build_dataset
+from preprocessing.schema import SPLITS
 
 pytestmark = pytest.mark.spark
 
@@ -104,6 +105,48 @@ def test_too_many_rejected_rows_are_left_beside(refusing: Refusing) -> None:
         f"look at {refusing.directory}/out/data.rejected, then mend the corpus or raise the limit"
     )
     assert refusing.rejected() == {("no intent", "hello"): 2, ("no tokens", "\u200b"): 1}
+
+
+def test_a_corpus_with_one_row_in_a_hundred_corrupted_is_built_and_one_in_ten_refused(
+    refusing: Refusing, spark: SparkSession
+) -> None:
+    rows = [f"say {word} {number},{word},".encode() for number in range(500) for word in ("lost", "track")]
+    broken = [b"say \xff\xfe,lost,", b"x" * 2001 + b",lost,", b"say, lost, track,,", b",lost,", b"say,,"]
+    reasons = {"not UTF-8": 2, "text too long": 2, "malformed record": 2, "no text": 2, "no intent": 2}
+
+    def corrupted(count: int) -> CorpusConfig:
+        content = b"\n".join([b"text,intent,part", *rows[count:], *[broken[n % 5] for n in range(count)], b""])
+        file = refusing.directory / f"{count}.csv"
+        file.write_bytes(content)
+        return replace(refusing.corpus, path=(str(file),))
+
+    manifest = build_dataset(spark, corrupted(10), replace(refusing.config, path=f"{refusing.directory}/one"))
+    assert manifest.rejected == reasons
+    assert manifest.rows_in == sum(map(manifest.rows, SPLITS)) + 10 == 1000
+    left = pq.read_table(refusing.directory / "one/rejected").to_pylist()
+    assert Counter(row["reason"] for row in left) == reasons
+    assert {row["text"] for row in left if row["reason"] == "not UTF-8"} == {"say \ufffd\ufffd"}
+
+    before = checksums(refusing.directory / "out")
+    with pytest.raises(UserError) as error:
+        build_dataset(spark, corrupted(100), refusing.config)
+    assert str(error.value) == (
+        "100 of 1000 rows are rejected, more than dataset.max_rejected_fraction = 0.05: malformed record (20), "
+        "no intent (20), no text (20), not UTF-8 (20), text too long (20): "
+        f"look at {refusing.directory}/out/data.rejected, then mend the corpus or raise the limit"
+    )
+    assert refusing.rejected()["not UTF-8", "say \ufffd\ufffd"] == 20
+    after = checksums(refusing.directory / "out")
+    assert {name: found for name, found in after.items() if not name.startswith("data.rejected/")} == before
+
+
+def test_rows_without_a_date_are_rejected_where_dates_split(refusing: Refusing) -> None:
+    rows = [f"say {word} {day},{word},2024-03-{day:02}" for day in range(1, 21) for word in ("lost", "track")]
+    undated = [f"say lost {number},lost,March" for number in range(30, 34)]
+    message = refusing.message([*rows, *undated], {"date": "part"}, split_by="date")
+    assert message.startswith("4 of 44 rows are rejected, more than ") and "no date (4)" in message
+    left = pq.read_table(refusing.directory / "out/data.rejected").to_pylist()
+    assert [(row["reason"], row["date"]) for row in left] == [("no date", "March")] * 4
 
 
 def test_examples_that_training_lacks_are_among_the_rejected_rows(refusing: Refusing) -> None:

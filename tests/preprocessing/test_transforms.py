@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from preprocessing import transforms
-from preprocessing.schema import SPLITS, TURN, conform
+from preprocessing.schema import TURN, conform
 
 pytestmark = pytest.mark.spark
 
@@ -17,15 +17,6 @@ def turns(spark: SparkSession, *rows: dict[str, Any], columns: str = "") -> Data
     types = ", ".join([f"{field.name} {field.dataType.simpleString()}" for field in TURN] + [columns][: bool(columns)])
     names = [part.split()[0] for part in types.split(", ")]
     return spark.createDataFrame([tuple(row.get(name) for name in names) for row in rows], types)
-
-
-def carved(frame: DataFrame, present: tuple[str, ...] = (), validation: float = 0.2, test: float = 0.3) -> dict:
-    """Dialog -> its splits."""
-    rows = frame.transform(transforms.with_split, present, validation, test).collect()
-    found: dict[str, set[str]] = {}
-    for row in rows:
-        found.setdefault(row.dialog_id or row.text, set()).add(row.split)
-    return found
 
 
 def test_labels_are_trimmed_and_splits_have_one_name(spark: SparkSession) -> None:
@@ -39,74 +30,6 @@ def test_labels_are_trimmed_and_splits_have_one_name(spark: SparkSession) -> Non
         ("lost card", "validation"), (None, "train"), (None, "validation"), (None, "validation"), ("a", "validation"),
         ("a", "test"), ("a", "train"), ("a", "unknown"), ("a", "unknown"), ("a", None),
     ]  # fmt: skip
-
-
-def test_only_labelled_turns_make_a_split_present(spark: SparkSession) -> None:
-    rows = [("a", "train"), ("b", "train"), (None, "test"), ("a", None), ("a", "validation")]
-    frame = turns(spark, *[{"intent": intent, "split": split} for intent, split in rows])
-    assert sorted(transforms.splits_present(frame)) == ["train", "validation"]
-
-
-def test_a_dialog_goes_where_it_always_went(spark: SparkSession) -> None:
-    """Literal, as another hash would move dialogs between the splits of a dataset and of its next version."""
-    frame = turns(spark, *[{"dialog_id": f"d{number}"} for number in range(12)])
-    splits = carved(frame)
-    assert {split: sorted(name for name in splits if splits[name] == {split}) for split in SPLITS} == {
-        "train": ["d1", "d11", "d3", "d4", "d8"],
-        "validation": ["d0", "d10", "d5", "d9"],
-        "test": ["d2", "d6", "d7"],
-    }
-
-
-def test_new_dialogs_move_no_old_one(spark: SparkSession) -> None:
-    old = [{"dialog_id": f"d{number}"} for number in range(50)]
-    new = [{"dialog_id": f"e{number}"} for number in range(150)]
-    before, after = carved(turns(spark, *old)), carved(turns(spark, *new, *old).repartition(3))
-    assert before == {dialog: after[dialog] for dialog in before}
-    assert set.union(*before.values()) == {"train", "validation", "test"}
-
-
-def test_a_dialog_stays_in_one_split_whatever_its_turns_say(spark: SparkSession) -> None:
-    rows = [{"dialog_id": f"d{number % 40}", "turn": number, "text": f"t{number}"} for number in range(200)]
-    assert [splits for splits in carved(turns(spark, *rows)).values() if len(splits) != 1] == []
-
-
-def test_without_dialogs_equal_texts_stay_together(spark: SparkSession) -> None:
-    rows = [{"text": f"t{number % 40}", "intent": f"{number}"} for number in range(120)]
-    splits = carved(turns(spark, *rows))
-    assert [found for found in splits.values() if len(found) != 1] == []
-    assert set.union(*splits.values()) == {"train", "validation", "test"}
-
-
-def test_the_shares_are_those_asked_for(spark: SparkSession) -> None:
-    frame = spark.range(5000).select(
-        F.col("id").cast("string").alias("dialog_id"), F.lit("").alias("text"), F.lit(None).alias("split")
-    )
-    counted = frame.transform(transforms.with_split, [], 0.1, 0.25).groupBy("split").count().collect()
-    shares = {row.split: row["count"] / 5000 for row in counted}
-    assert shares == pytest.approx({"train": 0.65, "validation": 0.1, "test": 0.25}, abs=0.02)
-
-
-@pytest.mark.parametrize(
-    ("present", "from_train"),
-    [
-        (("train", "test"), {"train", "validation"}),
-        (("train", "validation"), {"train", "test"}),
-        (("train", "validation", "test"), {"train"}),
-        (("train",), {"train", "validation", "test"}),
-    ],
-)
-def test_own_splits_are_kept_and_missing_ones_come_from_train(
-    spark: SparkSession, present: tuple[str, ...], from_train: set[str]
-) -> None:
-    own = [split for split in (*present, "unknown") if split != "train"]
-    kept = [{"dialog_id": f"{split}-{number}", "split": split} for split in own for number in range(20)]
-    train = [{"dialog_id": f"train-{number}", "split": "train"} for number in range(60)]
-    splits = carved(turns(spark, *kept, *train), present)
-    assert {row["dialog_id"]: splits[row["dialog_id"]] for row in kept} == {
-        row["dialog_id"]: {row["split"]} for row in kept
-    }
-    assert set.union(*[splits[row["dialog_id"]] for row in train]) == from_train
 
 
 def test_each_row_has_the_first_reason_that_applies(spark: SparkSession) -> None:
@@ -125,12 +48,24 @@ def test_each_row_has_the_first_reason_that_applies(spark: SparkSession) -> None
         ({"intent": "a\nb"}, "not a label"),
         ({"intent": "a" * 200}, None),
         ({"intent": "a" * 201}, "not a label"),
+        ({"text": "b\ufffdd"}, "not UTF-8"),
+        ({"text": "b\ufffdd", "speaker": "agent", "intent": None}, "not UTF-8"),
+        ({"intent": "b\ufffdd"}, "not UTF-8"),
+        ({"malformed": '{"text": "b\ufffdd', "text": None, "intent": None}, "not UTF-8"),
+        ({"text": "분" * 30}, None),
+        ({"text": "분" * 31}, "text too long"),
+        ({"text": "분" * 31, "intent": None}, "text too long"),
+        ({"text": "분" * 31, "speaker": "agent", "intent": None}, "context"),
+        ({"intent": "lost ␞ track"}, "several intents"),
+        ({"intent": "lost; track"}, None),
+        ({"split": None}, "no date"),
+        ({"split": None, "speaker": "agent", "intent": None}, "context"),
         ({"split": "unknown"}, "unknown split"),
         ({"split": "unknown", "intent": None, "speaker": "agent"}, "unknown split"),
         ({"malformed": "{", "text": None, "intent": None, "split": "unknown"}, "malformed record"),
     ]
     frame = turns(spark, *[fine | changed for changed, _ in cases], columns="num_tokens int")
-    found = [row.reason for row in frame.transform(transforms.with_reason).collect()]
+    found = [row.reason for row in frame.transform(transforms.with_reason, 30).collect()]
     assert list(zip([changed for changed, _ in cases], found, strict=True)) == cases
 
 
