@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
@@ -11,6 +12,7 @@ from preprocessing.errors import UserError
 from preprocessing.leaks import OF_TRAINING
 from preprocessing.schema import SPLITS
 from preprocessing.transforms import CONTEXT
+from preprocessing.vocabulary import extended
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ class Census:
     rejected: Counter[str]  # by reason
     examples: dict[str, Counter[str]]  # by split, by intent
     languages: dict[str, Counter[str]]  # by split, by language; "" where the corpus does not tell it
-    labels: list[str]  # intents of the training split, sorted
+    labels: list[str]  # older ones in their places, then intents of the training split, sorted
     unseen: list[str]  # intents of the other splits that training lacks
 
     @property
@@ -43,8 +45,11 @@ class Census:
         return [intent for intent, found in counts.items() if sum(found) < SCARCE or 0 in found]
 
 
-def take_census(turns: DataFrame) -> Census:
-    """Counts turns by split, intent and reason; an example of an intent that training lacks counts as rejected."""
+def take_census(turns: DataFrame, old_labels: Sequence[str] = ()) -> Census:
+    """Counts turns by split, intent and reason; an example of an intent that training lacks counts as rejected.
+
+    Not so one of the older labels, which come first: a model that starts from the older one knows them.
+    """
     counted = turns.groupBy("split", "reason", "intent", "language").count().collect()
     rejected: Counter[str] = Counter()
     examples: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
@@ -53,11 +58,11 @@ def take_census(turns: DataFrame) -> Census:
             examples[row.split][row.intent] += row["count"]
         else:
             rejected[row.reason] += row["count"]
-    labels = sorted(examples["train"])
+    labels = extended(old_labels, sorted(examples["train"]))
     unseen = sorted(set().union(*examples.values()) - set(labels))
     languages: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     for row in counted:
-        if row.reason is None and row.intent in examples["train"]:
+        if row.reason is None and row.intent in labels:
             languages[row.split][row.language or ""] += row["count"]
     for split in SPLITS:
         for intent in unseen:
@@ -74,15 +79,15 @@ def refuse_unusable(census: Census, corpus: CorpusConfig, config: DatasetConfig)
         raise UserError(f"{where} holds no rows: check the path and corpus.format = '{corpus.format}'")
     counts = sorted(census.rejected.items(), key=lambda found: (-found[1], found[0]))
     reasons = ", ".join(f"{reason} ({count})" for reason, count in counts) or "none"
-    if not census.labels:
+    trained = sorted(census.examples["train"])
+    if not trained:
         raise UserError(
             f"{where}: none of its {census.rows_in} rows is a training example; rejected: {reasons}: "
             "check corpus.text, corpus.intent and corpus.split"
         )
-    if len(census.labels) < 2:
+    if len(trained) < 2:
         raise UserError(
-            f"{where} has one intent in training, '{census.labels[0]}': "
-            "a classifier needs at least two; check corpus.intent"
+            f"{where} has one intent in training, '{trained[0]}': a classifier needs at least two; check corpus.intent"
         )
     if census.rejected_fraction > config.max_rejected_fraction:
         raise UserError(
@@ -105,7 +110,7 @@ def refuse_unusable(census: Census, corpus: CorpusConfig, config: DatasetConfig)
 
 def refuse_unseen_intents(census: Census) -> None:
     """Raises UserError where the corpus' own validation or test split has intents that its training split lacks."""
-    if census.labels and census.unseen:
+    if census.examples["train"] and census.unseen:
         raise UserError(
             f"{census.rejected[UNSEEN]} examples of validation or test have intents absent from training: "
             f"{_some(census.unseen)}: add training examples, or leave corpus.split empty to have the dialogs split anew"

@@ -53,6 +53,7 @@ class DatasetConfig:
     vocabulary_size: int = 20_000  # words, besides padding and unknown
     context_turns: int = 0  # turns before the utterance that the model reads too, of both speakers
     min_count: int = 2  # times a word must occur in the training split
+    vocabulary: str = ""  # URI of an older dataset or model whose words and labels keep their ids, for a warm start
     validation_fraction: float = 0.1  # of the dialogs, where the corpus has no such split of its own
     test_fraction: float = 0.1
     split_by: str = "hash"  # of the dialog, which new data does not move; or "date": the newest dialogs test

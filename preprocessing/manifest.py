@@ -41,6 +41,7 @@ class DatasetManifest:
     fingerprint: str  # of the content: the same examples, words and labels give the same
     corpus: dict[str, Any] = field(default_factory=dict)
     splitting: dict[str, Any] = field(default_factory=dict)  # how dialogs came into their split
+    vocabulary: str = ""  # URI of the older dataset or model whose words and labels keep their ids here
     versions: dict[str, str] = field(default_factory=dict)
     augmented: int = 0  # examples of train that are copies with a typing error; not among rows_in
     mask: bool = False  # are addresses and long numbers masked

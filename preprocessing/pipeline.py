@@ -25,7 +25,7 @@ from preprocessing.manifest import DatasetManifest, write_manifest
 from preprocessing.readers import has_own_splits, read_turns
 from preprocessing.schema import EXAMPLE, SPLITS, TURN, conform
 from preprocessing.versions import versions
-from preprocessing.vocabulary import MARKS, SPECIAL, write_lines
+from preprocessing.vocabulary import MARKS, SPECIAL, extended, read_inherited, write_lines
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ def build_dataset(
     storage.use_hadoop_configuration(hadoop_configuration(spark))
     target = storage.absolute(config.path)
     reference = drift.read_reference(config.reference) if config.reference else None
+    inherited = read_inherited(config.vocabulary, config.tokenizer, config.vocabulary_size)
     began = time.monotonic()
     with storage.lease(target):
         temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"
@@ -60,10 +61,10 @@ def build_dataset(
             _kept(checked(labelled, splitting, config)) as read,
             _kept(read if config.duplicates == "keep" else leaks.reject_texts_of_training(read)) as turns,
         ):
-            census = _counted(turns, corpus, config, target)
+            census = _counted(turns, inherited.labels, corpus, config, target)
             known = turns.transform(transforms.with_known_intents, census.labels)
             with _kept(_word_counts(known, config)) as counts:
-                words = _vocabulary(counts, config)
+                words = _vocabulary(counts, inherited.words, config)
                 findings = profile.find(known, counts, words)
             _write_tables(known, census, words, config, temporary)
             augmented = typos.chosen(turns, config.typos).count() if config.typos else 0
@@ -108,9 +109,11 @@ def _rejected(turns: DataFrame) -> DataFrame:
     return turns.where(F.col("reason").isNotNull() & (F.col("reason") != transforms.CONTEXT)).select(*REJECTED)
 
 
-def _counted(turns: DataFrame, corpus: CorpusConfig, config: DatasetConfig, target: str) -> counting.Census:
+def _counted(
+    turns: DataFrame, old_labels: list[str], corpus: CorpusConfig, config: DatasetConfig, target: str
+) -> counting.Census:
     """The census of the turns, after the checks; with too many rejected rows, these are left beside the dataset."""
-    census = counting.take_census(turns)
+    census = counting.take_census(turns, old_labels)
     counting.report(census)
     if census.rejected_fraction > config.max_rejected_fraction:
         known = turns.transform(transforms.with_known_intents, census.labels)
@@ -130,15 +133,17 @@ def _word_counts(turns: DataFrame, config: DatasetConfig) -> DataFrame:
     return counts.groupBy("word").agg(*[F.sum(split).alias(split) for split in SPLITS])
 
 
-def _vocabulary(counts: DataFrame, config: DatasetConfig) -> list[str]:
-    """The special words and the most frequent ones of the training split."""
+def _vocabulary(counts: DataFrame, old_words: list[str], config: DatasetConfig) -> list[str]:
+    """The special words, the inherited ones, and the most frequent ones of the training split."""
     words = transforms.most_frequent(counts, config.vocabulary_size, config.min_count)
-    if not words:
+    if not words and not old_words:
         raise UserError(
             f"the vocabulary is empty: no word occurs dataset.min_count = {config.min_count} times "
             "in the training split: lower it, or check corpus.text"
         )
-    return [*SPECIAL, *(MARKS if config.context_turns else ()), *words]
+    marks = MARKS if config.context_turns else ()
+    room = config.vocabulary_size + len({*old_words, *marks} & {*MARKS})
+    return [*SPECIAL, *extended(old_words, [*marks, *words])[:room]]
 
 
 def _write_tables(known: DataFrame, census: counting.Census, words: list[str], config: DatasetConfig, uri: str) -> None:
@@ -210,6 +215,7 @@ def _write_facts(
         fingerprint=fingerprint(described, words, census.labels),
         corpus={"path": list(corpus.path), "format": corpus.format},
         splitting=dataclasses.asdict(splitting),
+        vocabulary=config.vocabulary,
         versions=versions(),
         augmented=augmented,
         mask=config.mask,

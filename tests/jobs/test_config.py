@@ -36,9 +36,9 @@ NAMES = """
 corpus.path corpus.format corpus.options corpus.text corpus.intent corpus.dialog_id corpus.turn corpus.speaker
 corpus.split corpus.language corpus.date
 dataset.path dataset.tokenizer dataset.max_tokens dataset.max_characters dataset.mask dataset.vocabulary_size
-dataset.context_turns dataset.min_count dataset.validation_fraction dataset.test_fraction dataset.split_by
-dataset.split_salt dataset.out_of_scope dataset.files_per_split dataset.max_rejected_fraction dataset.duplicates
-dataset.reference dataset.typos
+dataset.context_turns dataset.min_count dataset.vocabulary dataset.validation_fraction dataset.test_fraction
+dataset.split_by dataset.split_salt dataset.out_of_scope dataset.files_per_split dataset.max_rejected_fraction
+dataset.duplicates dataset.reference dataset.typos
 word_vectors.path word_vectors.size word_vectors.window word_vectors.min_count word_vectors.epochs word_vectors.seed
 model.architecture model.embedding_size model.units model.layers model.dropout model.word_vectors
 model.word_vectors_frozen
