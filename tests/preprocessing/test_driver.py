@@ -1,0 +1,46 @@
+"""What reaches the driver: vocabulary, labels and counts, never rows, however many there are."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.spark
+
+ROWS = 60_000
+LIMIT = 128 * 1024  # bytes of results that one Spark job may send; the corpus has sixty times as many
+
+
+def test_a_small_driver_is_enough(tmp_path: Path) -> None:
+    """Spark itself ends a job whose results exceed `spark.driver.maxResultSize`, which takes a process of its own."""
+    settings = [
+        "spark.master=local[2]", "spark.driver.memory=512m", f"spark.driver.maxResultSize={LIMIT}",
+        "spark.ui.enabled=false", f"corpus.path={tmp_path}/corpus", "corpus.dialog_id=dialog_id", "corpus.turn=turn",
+        "corpus.speaker=speaker", f"dataset.path={tmp_path}/dataset", "dataset.files_per_split=2", "dataset.vocabulary_size=1000",
+        f"generator.rows={ROWS}", "spark.eventLog.enabled=true", f"spark.eventLog.dir={tmp_path}",
+        "spark.eventLog.compress=false", "spark.eventLog.rolling.enabled=false",
+    ]  # fmt: skip
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    for job in ("generate", "preprocess"):
+        done = subprocess.run(
+            [sys.executable, "-m", f"jobs.{job}", *overrides], cwd=Path(__file__).parents[2], capture_output=True,
+            text=True, env=os.environ | {"PYSPARK_PYTHON": sys.executable},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+    manifest = json.loads((tmp_path / "dataset/manifest.json").read_text())
+    assert manifest["rows_in"] == ROWS
+    corpus = sum(len(gzip.decompress(file.read_bytes())) for file in (tmp_path / "corpus").glob("*.gz"))
+    assert corpus > 60 * LIMIT
+    largest, total = result_sizes(max(tmp_path.glob("local-*"), key=os.path.getmtime))
+    assert largest < LIMIT and total < corpus / 30, f"largest {largest}, in all {total} of {corpus} bytes"
+
+
+def result_sizes(event_log: Path) -> tuple[int, int]:
+    """Bytes of the largest result of a task, and of all."""
+    events = [json.loads(line) for line in event_log.read_text().splitlines()]
+    sizes = [event["Task Metrics"]["Result Size"] for event in events if event["Event"] == "SparkListenerTaskEnd"]
+    return max(sizes), sum(sizes)
