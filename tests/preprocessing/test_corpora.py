@@ -79,6 +79,14 @@ def test_schema_guided_dialogs_are_read_flattened(spark: SparkSession, tmp_path:
     assert turns(spark, "sgd", tmp_path / "*.jsonl*") == sgd_turns("test")
 
 
+def test_schema_guided_dialogs_without_intents_have_none(spark: SparkSession, tmp_path: Path) -> None:
+    """As in `test_unlabelled`: what the user says is there, and is rejected later as "no intent"."""
+    record = {"split": "test", "dialogue_id": "1_00000", "turn_index": 0, "speaker": "USER", "utterance": "a table"}
+    (tmp_path / "turns.jsonl").write_text(json.dumps({**record, "active_intent": None}) + "\n" + json.dumps(record))
+    row = ("test/1_00000", 0, "USER", None, "en", "a table", None, None)
+    assert turns(spark, "sgd", tmp_path / "turns.jsonl") == [row, row]
+
+
 def test_a_glob_of_dialogs_that_matches_nothing_is_named(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"x.*matches no file: correct it"):
         turns(spark, "sgd", tmp_path / "x*.json")

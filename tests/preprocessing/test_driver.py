@@ -20,8 +20,9 @@ def test_a_small_driver_is_enough(tmp_path: Path) -> None:
     settings = [
         "spark.master=local[2]", "spark.driver.memory=512m", f"spark.driver.maxResultSize={LIMIT}",
         "spark.ui.enabled=false", f"corpus.path={tmp_path}/corpus", "corpus.dialog_id=dialog_id", "corpus.turn=turn",
-        "corpus.speaker=speaker", f"dataset.path={tmp_path}/dataset", "dataset.files_per_split=2", "dataset.vocabulary_size=1000",
-        f"generator.rows={ROWS}", "spark.eventLog.enabled=true", f"spark.eventLog.dir={tmp_path}",
+        "corpus.speaker=speaker", f"dataset.path={tmp_path}/dataset", "dataset.files_per_split=2",
+        "dataset.vocabulary_size=1000", f"generator.rows={ROWS}", "spark.eventLog.enabled=true",
+        f"spark.eventLog.dir={tmp_path}",
         "spark.eventLog.compress=false", "spark.eventLog.rolling.enabled=false",
     ]  # fmt: skip
     overrides = [part for setting in settings for part in ("--set", setting)]
