@@ -28,10 +28,11 @@ def build(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Buil
 
     def build(name: str, intents: dict[str, str], only_test: tuple[str, ...] = (), **config: object) -> DatasetManifest:
         splits = [*["train"] * 10, *["validation"] * 5, *["test"] * 5]
-        rows = [f"{words},{intent},{split}" for intent, words in intents.items() for split in splits
-                if intent not in only_test or split == "test"]  # fmt: skip
-        (directory / f"{name}.csv").write_text("\n".join(["text,intent,part", *rows]))
-        corpus = CorpusConfig(path=(f"{directory}/{name}.csv",), format="csv", split="part")
+        rows = [f"{words},{intent},{split},{intent}{number},0" for intent, words in intents.items()
+                for number, split in enumerate(splits) if intent not in only_test or split == "test"]  # fmt: skip
+        (directory / f"{name}.csv").write_text("\n".join(["text,intent,part,dialog,turn", *rows]))
+        corpus = CorpusConfig(path=(f"{directory}/{name}.csv",), format="csv", split="part", dialog_id="dialog",
+                              turn="turn")  # fmt: skip
         settings = DatasetConfig(path=f"{directory}/{name}", files_per_split=1, max_tokens=4)
         return build_dataset(spark, corpus, replace(settings, **config))  # type: ignore[arg-type]
 
@@ -65,6 +66,14 @@ def test_old_ids_stay_and_new_words_and_intents_follow(build: Build, directory: 
 def test_new_words_fill_what_room_there_is(build: Build, directory: Path) -> None:
     build("filled", NEW, vocabulary=f"{directory}/old", vocabulary_size=8)
     assert read_lines(f"{directory}/filled/vocabulary.txt")[8:] == ["hi", "bill"]
+
+
+def test_the_marks_of_speakers_come_where_there_is_no_old_id(build: Build, directory: Path) -> None:
+    old = read_lines(f"{directory}/old/vocabulary.txt")
+    build("context", NEW, vocabulary=f"{directory}/old", context_turns=1, vocabulary_size=8)
+    assert read_lines(f"{directory}/context/vocabulary.txt") == [*old, "<user>", "<agent>", "hi", "bill"]
+    build("again", NEW, vocabulary=f"{directory}/context", context_turns=1, vocabulary_size=8)
+    assert read_lines(f"{directory}/again/vocabulary.txt") == [*old, "<user>", "<agent>", "hi", "bill"]
 
 
 def test_test_examples_of_an_old_intent_that_training_lacks_stay(build: Build, directory: Path) -> None:
