@@ -15,7 +15,7 @@ def test_intents_too_small_to_split_are_named_in_one_line(caplog: pytest.LogCapt
         "validation": Counter({"lost": 1, "pay": 1, "three": 1, "two": 1}),
         "test": Counter({"lost": 1, "track": 1, "three": 1}),
     }
-    census = Census(99, 0, Counter(), examples, sorted(examples["train"]), [])
+    census = Census(99, 0, Counter(), examples, {}, sorted(examples["train"]), [])
     assert census.scarce == [*few, "pay", "track", "two"]
     with caplog.at_level(logging.WARNING, "preprocessing.census"):
         report(census)

@@ -14,6 +14,8 @@ from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
 from preprocessing.manifest import DatasetManifest
 from preprocessing.pipeline import build_dataset, checked
+from preprocessing.splits import plan_splits, splits_present
+from preprocessing.transforms import with_clean_labels
 
 pytestmark = pytest.mark.spark
 
@@ -43,7 +45,8 @@ def corpus(tmp_path: Path) -> CorpusConfig:
 def turns(spark: SparkSession, corpus: CorpusConfig, tmp_path: Path) -> DataFrame:
     schema = "split string, text string, intent string, dialog_id string, speaker string, malformed string"
     frame = spark.createDataFrame([(*turn, None, None, None) for turn in TURNS], schema).repartition(3)
-    return checked(frame, corpus, config(tmp_path))
+    labelled, settings = frame.transform(with_clean_labels), config(tmp_path)
+    return checked(labelled, plan_splits(labelled, splits_present(labelled), corpus, settings), settings)
 
 
 def listed(text: str, examples: int, splits: dict[str, int], intents: dict[str, int]) -> dict[str, Any]:
