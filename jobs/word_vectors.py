@@ -17,8 +17,7 @@ from preprocessing import storage
 from preprocessing.config import WordVectorsConfig
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
-from preprocessing.pipeline import checked
-from preprocessing.readers import read_turns
+from preprocessing.pipeline import checked, read_labelled
 from preprocessing.versions import versions
 from preprocessing.word_vectors import write_vectors
 
@@ -67,7 +66,7 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
 def spoken(spark: SparkSession, config: AppConfig) -> DataFrame:
     """The tokens of every turn, of any speaker, in the dialogs of the training split: the others remain unseen."""
     dataset = dataclasses.replace(config.dataset, context_turns=0)  # each turn is read anyway
-    turns = checked(read_turns(spark, config.corpus), config.corpus, dataset)
+    turns = checked(*read_labelled(spark, config.corpus, dataset), dataset)
     return turns.where("malformed is null and split = 'train' and num_tokens > 0").select("tokens")
 
 

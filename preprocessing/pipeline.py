@@ -54,9 +54,7 @@ def build_dataset(
     began = time.monotonic()
     with storage.lease(target):
         temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"
-        labelled = read_turns(spark, corpus).transform(transforms.with_clean_labels)
-        present = splits.splits_present(labelled) if has_own_splits(corpus) else []
-        splitting = splits.plan_splits(labelled, present, corpus, config)
+        labelled, splitting = read_labelled(spark, corpus, config)
         with (
             _kept(checked(labelled, splitting, config)) as read,
             _kept(read if config.duplicates == "keep" else leaks.reject_texts_of_training(read)) as turns,
@@ -89,6 +87,15 @@ def _kept(frame: DataFrame) -> Iterator[DataFrame]:
         yield frame.persist(StorageLevel.DISK_ONLY)
     finally:
         frame.unpersist()
+
+
+def read_labelled(
+    spark: SparkSession, corpus: CorpusConfig, config: DatasetConfig
+) -> tuple[DataFrame, splits.Splitting]:
+    """The turns of the corpus, their labels clean, and how they are to be split."""
+    labelled = read_turns(spark, corpus).transform(transforms.with_clean_labels)
+    present = splits.splits_present(labelled) if has_own_splits(corpus) else []
+    return labelled, splits.plan_splits(labelled, present, corpus, config)
 
 
 def checked(turns: DataFrame, splitting: splits.Splitting, config: DatasetConfig) -> DataFrame:
