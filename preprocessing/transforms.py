@@ -84,5 +84,7 @@ def _partition_keys(frame: DataFrame, partitions: int) -> list[int]:
 
 def most_frequent(counts: DataFrame, size: int, min_count: int) -> list[str]:
     """The `size` most frequent words of training, ties in the order of the words; `counts` has each word once."""
-    top = counts.where(F.col("train") >= min_count).orderBy(F.desc("train"), "word").limit(size)
+    frequent = counts.where(F.col("train") >= min_count).select("word", "train")
+    # in one place before they are cut: else each partition sends the driver as many words as the vocabulary has
+    top = frequent.coalesce(1).orderBy(F.desc("train"), "word").limit(size)
     return [row.word for row in top.collect()]
