@@ -69,9 +69,7 @@ class Loop:
         self.blocks, self.allreduce = blocks, allreduce
         self.files = manifest.splits["train"]
         self.schedule = RankSchedule(self.files, rank, processes, config.seed)
-        self.numbers = [
-            row_numbers(self.files, self.schedule.mine, bucket) for bucket in range(len(blocks["train"]))
-        ]
+        self.numbers = [row_numbers(self.files, self.schedule.mine, bucket) for bucket in range(len(blocks["train"]))]
         weights = self._class_weights(manifest.num_labels) if config.class_weights == "balanced" else None
         self.train_step = make_train_step(model, optimizer, allreduce, weights)
         self.evaluation_step = make_evaluation_step(model)
