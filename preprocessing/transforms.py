@@ -1,8 +1,9 @@
 """Steps of preprocessing, each DataFrame -> DataFrame; row work is in `encoding.py`."""
 
+import functools
 from collections.abc import Iterable
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from preprocessing.schema import REPLACEMENT, SEVERAL, SPLIT_NAMES, USER_SPEAKERS
@@ -63,7 +64,7 @@ def with_known_intents(turns: DataFrame, labels: Iterable[str]) -> DataFrame:
 def spread(examples: DataFrame, files: int) -> DataFrame:
     """The examples in `files` partitions of nearly equal size, the same rows in the same order whatever the cluster."""
     row = F.xxhash64("dialog_id", "turn", "text", "intent")
-    keys = F.array(*[F.lit(key) for key in _partition_keys(examples, files)])
+    keys = F.array(*[F.lit(key) for key in _partition_keys(files)])
     part = F.get(keys, F.pmod("row", F.lit(files)).cast("int"))
     return (
         examples.withColumn("row", row)
@@ -73,9 +74,10 @@ def spread(examples: DataFrame, files: int) -> DataFrame:
     )
 
 
-def _partition_keys(frame: DataFrame, partitions: int) -> list[int]:
+@functools.cache
+def _partition_keys(partitions: int) -> list[int]:
     """For each partition an integer that Spark hashes into it: hashing 0, 1, 2 ... would leave some of them empty."""
-    numbers = frame.sparkSession.range(partitions * 64).select(F.col("id").cast("int").alias("key"))
+    numbers = SparkSession.active().range(partitions * 64).select(F.col("id").cast("int").alias("key"))
     place = F.pmod(F.hash("key"), F.lit(partitions))
     found = numbers.groupBy(place.alias("place")).agg(F.min("key").alias("key")).orderBy("place").collect()
     assert len(found) == partitions, f"no key found for {partitions - len(found)} of {partitions} partitions"

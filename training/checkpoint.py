@@ -48,12 +48,17 @@ def write_checkpoint(run: str, checkpoint: Checkpoint) -> None:
         storage.remove(f"{run}/checkpoints/{old}")
 
 
-def latest_epoch(run: str) -> int:
-    """Finished epochs that the run's last complete checkpoint holds; 0 where there is none."""
+def finished_epochs(run: str) -> History:
+    """The epochs that the run's last complete checkpoint holds, a dict each; empty where there is none."""
     try:
-        return int(json.loads(storage.read_text(f"{run}/checkpoints/{POINTER}"))["epoch"])
+        return list(json.loads(storage.read_text(f"{run}/checkpoints/{POINTER}"))["history"])
     except FileNotFoundError:
-        return 0
+        return []
+
+
+def latest_epoch(run: str) -> int:
+    """How many epochs the run's last complete checkpoint holds."""
+    return len(finished_epochs(run))
 
 
 def read_checkpoint(run: str) -> Checkpoint:

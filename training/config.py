@@ -45,6 +45,7 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     warmup_epochs: float = 0.0  # over which the learning rate rises from 0
     decay: str = "none"  # afterwards: "none", or "cosine" down to 0 at the end of the last epoch
+    early_stopping_epochs: int = 0  # without a better validation accuracy, after which training ends; 0: never
     seed: int = 1
     class_weights: str = "none"  # or "balanced": rare intents weigh in the loss of training as much as frequent ones
     word_dropout: float = 0.0  # share of the tokens of training that the model has to do without, drawn each epoch
@@ -56,6 +57,8 @@ class TrainingConfig:
         for key in ("processes", "epochs", "batch_size"):
             require(getattr(self, key) >= 1, f"training.{key}", "at least 1", getattr(self, key))
         require(self.learning_rate > 0, "training.learning_rate", "more than 0", self.learning_rate)
+        patience = self.early_stopping_epochs
+        require(patience >= 0, "training.early_stopping_epochs", "at least 0", patience)
         require(self.warmup_epochs >= 0, "training.warmup_epochs", "at least 0", self.warmup_epochs)
         weights = self.class_weights
         require(weights in ("none", "balanced"), "training.class_weights", "none or balanced", weights)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
@@ -50,12 +50,34 @@ def learning_rate(config: TrainingConfig, epochs_done: float) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1)))
 
 
+def is_over(accuracies: Sequence[float], config: TrainingConfig) -> bool:
+    """Whether training ends with the epochs that had these validation accuracies: all done, or no longer better."""
+    if len(accuracies) >= config.epochs:
+        return True
+    patience = config.early_stopping_epochs
+    return bool(patience and accuracies and len(accuracies) - 1 - int(np.argmax(accuracies)) >= patience)
+
+
 def reseed(model: keras.Model, seed: int, epoch: int, rank: int) -> None:
     """Sets the random state of the model's layers, so that a resumed epoch draws as an uninterrupted one did."""
     for variable in model.variables:
         if "seed_generator_state" in variable.path:
             drawn = np.random.SeedSequence([seed, epoch, rank]).generate_state(2)
             variable.assign(drawn.astype(variable.dtype))
+
+
+class Diverged(RuntimeError):
+    """The loss is no number any more."""
+
+
+def require_finite(loss: float, epoch: int, where: str) -> None:
+    """Raises Diverged unless the loss, summed over all ranks, is a number."""
+    if not math.isfinite(loss):
+        kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "there is no checkpoint yet"
+        raise Diverged(
+            f"the loss became {loss} in epoch {epoch}, {where}; {kept}: "
+            "begin another run with a lower training.learning_rate, or with training.warmup_epochs"
+        )
 
 
 class Loop:
@@ -74,14 +96,22 @@ class Loop:
         self.train_step = make_train_step(model, optimizer, allreduce, weights)
         self.evaluation_step = make_evaluation_step(model)
 
-    def run(self, first_epoch: int, reporter: Reporter | None, after_epoch: Callable[[Epoch], None]) -> None:
-        """Trains epochs `first_epoch` (from 0) to the last."""
-        for epoch in range(first_epoch, self.config.epochs):
-            reseed(self.model, self.config.seed, epoch, self.rank)
+    def run(self, accuracies: Sequence[float], reporter: Reporter | None, after_epoch: Callable[[Epoch], None]) -> None:
+        """Trains the epochs that follow those with these validation accuracies, all ranks as many.
+
+        Raises Diverged where the loss is no number any more: no later step would mend that.
+        """
+        accuracies = list(accuracies)
+        while not is_over(accuracies, self.config):
+            number = len(accuracies)
+            reseed(self.model, self.config.seed, number, self.rank)
             began = time.monotonic()
-            train = self._train_epoch(epoch, reporter)
+            train = self._train_epoch(number, reporter)
             seconds = time.monotonic() - began
-            after_epoch(Epoch(epoch + 1, train, self.evaluate(), float(self.optimizer.learning_rate), seconds))
+            epoch = Epoch(number + 1, train, self.evaluate(), float(self.optimizer.learning_rate), seconds)
+            require_finite(epoch.validation.loss, epoch.number, "validation")
+            accuracies.append(epoch.validation.means()[1])
+            after_epoch(epoch)
 
     def _train_epoch(self, epoch: int, reporter: Reporter | None) -> Sums:
         steps = epoch_steps(self.files, self.config.batch_size, self.config.seed, epoch)
@@ -91,6 +121,7 @@ class Loop:
             block, chosen = self.blocks["train"][step.bucket], self.schedule.rows_of(step, rows)
             ids = self._augmented(epoch, step.bucket, block.ids[chosen], chosen)
             sums = add_sums(sums, Sums(*self.train_step(ids, block.labels[chosen]).numpy().tolist()))
+            require_finite(sums.loss, epoch + 1, f"step {number + 1} of {len(steps)}")
             if reporter:
                 reporter.report(self._progress(epoch, number + 1, len(steps), sums, time.monotonic() - began))
         return sums

@@ -19,6 +19,7 @@ from preprocessing.vocabulary import read_lines
 from training.checkpoint import (
     WORD_VECTORS,
     Checkpoint,
+    finished_epochs,
     read_array,
     read_checkpoint,
     write_checkpoint,
@@ -108,7 +109,7 @@ def _train_on(
     if processes > 1:  # what rank 0 began with or restored, everyone goes on from
         hvd.broadcast_variables([v.value for v in [*model.weights, *optimizer.variables]], root_rank=0)
     loop.run(
-        job.epochs_done,
+        [past["validation_accuracy"] for past in finished_epochs(job.run)[: job.epochs_done]],
         Reporter(job.run) if recorder else None,
         recorder.record if recorder else lambda epoch: None,
     )

@@ -1,7 +1,9 @@
 """make bench-preprocess: a generated corpus preprocessed by Parley, by Spark SQL's functions, by one Python process.
 
-All read the same gzipped JSON lines on local[2] (Python: one process) and end with examples of ids in Parquet. Seconds
-are those after Spark has started; memory is the most that the processes held at once.
+All read the same gzipped JSON lines on local[2] (Python: one process), replace addresses and numbers, tokenise, split
+by dialog, count words, intents and texts in two splits, and write padded ids to Parquet in the order of a hash. Parley
+does more: Unicode folding as the model does it, checks, rejected rows, profile, checksums. Seconds are those after
+Spark has started; memory is the most that the processes held at once.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +24,13 @@ from zlib import crc32
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 CORES, SHARE, MAX_TOKENS = 2, 10, 24  # the Python process does one file in SHARE, its cost being linear
-WORD = r"[\p{L}\p{M}]+|\p{N}+|[^\s]"
+WORD = r"<[a-z]+>|[\p{L}\p{M}]+|\p{N}+|[^\s]"
+ENTITIES = {"<url>": r"https?://\S+|www\.\S+", "<email>": r"[\w.+-]+@[\w.-]+", "<number>": r"\+?\d(?:[ .-]?\d){4,}"}
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "data" / "bench"
 
@@ -77,18 +82,25 @@ def spark_sql(rows: int) -> float:
     spark.sparkContext.setLogLevel("ERROR")
     began = time.monotonic()
     turns = spark.read.json(str(HOME / f"corpus-{rows}")).where("intent is not null and text is not null")
-    tokens = F.slice(F.regexp_extract_all(F.lower("text"), F.lit(WORD), F.lit(0)), 1, MAX_TOKENS)
-    examples = turns.select(F.xxhash64("dialog_id", "turn").alias("row"), "intent", tokens.alias("tokens")).persist()
+    text = F.lower("text")
+    for name, pattern in ENTITIES.items():
+        text = F.regexp_replace(text, pattern, f" {name} ")
+    tokens = F.slice(F.regexp_extract_all(text, F.lit(WORD), F.lit(0)), 1, MAX_TOKENS)
+    place = F.pmod(F.xxhash64("dialog_id"), F.lit(10))
+    split = F.when(place == 0, "test").when(place == 1, "validation").otherwise("train").alias("split")
+    row = F.xxhash64("dialog_id", "turn").alias("row")
+    examples = turns.select(row, split, "intent", tokens.alias("tokens")).persist(StorageLevel.DISK_ONLY)
+    examples.groupBy("split", "intent").count().collect()
+    examples.groupBy(F.xxhash64("tokens")).agg(F.count_distinct("split").alias("splits")).where("splits > 1").count()
     words = examples.select(F.explode("tokens").alias("word"))
     counts = words.groupBy("word").count().where("count > 1").orderBy(F.desc("count"), "word").limit(20_000).collect()
     ids = spark.createDataFrame([(row.word, number + 2) for number, row in enumerate(counts)], "word string, id int")
-    exploded = examples.select("row", "intent", F.posexplode("tokens").alias("place", "word"))
+    exploded = examples.select("row", "split", "intent", F.posexplode("tokens").alias("place", "word"))
     found = exploded.join(F.broadcast(ids), "word", "left").withColumn("id", F.coalesce("id", F.lit(1)))
-    encoded = found.groupBy("row", "intent").agg(F.sort_array(F.collect_list(F.struct("place", "id"))).alias("pairs"))
-    split = F.when(F.pmod("row", F.lit(10)) == 0, "test").when(F.pmod("row", F.lit(10)) == 1, "validation")
-    table = encoded.select(
-        "intent", F.col("pairs.id").alias("input_ids"), F.coalesce(split, F.lit("train")).alias("split")
-    )
+    pairs = F.sort_array(F.collect_list(F.struct("place", "id"))).alias("pairs")
+    encoded = found.groupBy("row", "split", "intent").agg(pairs)
+    padded = F.slice(F.concat("pairs.id", F.array_repeat(F.lit(0), MAX_TOKENS)), 1, MAX_TOKENS).alias("input_ids")
+    table = encoded.select("row", "split", "intent", padded).repartition(8, "row").sortWithinPartitions("row")
     table.write.mode("overwrite").partitionBy("split").parquet(str(HOME / "spark-sql"))
     seconds = time.monotonic() - began
     spark.stop()
@@ -97,9 +109,10 @@ def spark_sql(rows: int) -> float:
 
 def one_process(rows: int) -> float:
     """Seconds of the same in a loop over lines, in one Python process, scaled up from a share of the files."""
-    word = re.compile(r"[^\W\d_]+|\d+|[^\s]")
+    word = re.compile(r"<[a-z]+>|[^\W\d_]+|\d+|[^\s]")
+    entities = {name: re.compile(pattern) for name, pattern in ENTITIES.items()}
     files = sorted((HOME / f"corpus-{rows}").glob("part-*"))
-    some = files[:: max(len(files) // max(len(files) // SHARE, 1), 1)]
+    some = files[: max(len(files) // SHARE, 1)]
     began = time.monotonic()
     examples = []
     for file in some:
@@ -109,13 +122,24 @@ def one_process(rows: int) -> float:
             except ValueError:
                 continue
             if turn.get("intent") and turn.get("text"):
-                examples.append((turn["dialog_id"], turn["intent"], word.findall(turn["text"].lower())[:MAX_TOKENS]))
+                text = unicodedata.normalize("NFKC", turn["text"]).lower()
+                for name, pattern in entities.items():
+                    text = pattern.sub(f" {name} ", text)
+                place = crc32(turn["dialog_id"].encode()) % 10
+                split = {0: "test", 1: "validation"}.get(place, "train")
+                row = crc32(f"{turn['dialog_id']} {turn['turn']}".encode())
+                examples.append((row, split, turn["intent"], word.findall(text)[:MAX_TOKENS]))
     counts = Counter(token for *_, tokens in examples for token in tokens)
+    Counter((split, intent) for _, split, intent, _ in examples)
+    splits: dict[tuple[str, ...], set[str]] = {}
+    for _, split, _, tokens in examples:
+        splits.setdefault(tuple(tokens), set()).add(split)
+    sum(len(found) > 1 for found in splits.values())
     ids = {token: number + 2 for number, (token, count) in enumerate(counts.most_common(20_000)) if count > 1}
-    for name, places in {"train": range(2, 10), "validation": [1], "test": [0]}.items():
-        kept = [row for row in examples if crc32(row[0].encode()) % 10 in places]
-        encoded = [[ids.get(token, 1) for token in tokens] for *_, tokens in kept]
-        pq.write_table(pa.table({"intent": [row[1] for row in kept], "input_ids": encoded}), HOME / f"python-{name}")
+    for name in ("train", "validation", "test"):
+        kept = sorted((example for example in examples if example[1] == name), key=lambda example: example[0])
+        encoded = [([ids.get(token, 1) for token in tokens] + [0] * MAX_TOKENS)[:MAX_TOKENS] for *_, tokens in kept]
+        pq.write_table(pa.table({"intent": [row[2] for row in kept], "input_ids": encoded}), HOME / f"python-{name}")
     return (time.monotonic() - began) * len(files) / len(some)
 
 

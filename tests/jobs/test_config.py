@@ -43,7 +43,8 @@ word_vectors.path word_vectors.size word_vectors.window word_vectors.min_count w
 model.architecture model.embedding_size model.units model.layers model.dropout model.word_vectors
 model.word_vectors_frozen
 training.path training.processes training.epochs training.batch_size training.learning_rate training.warmup_epochs
-training.decay training.seed training.class_weights training.word_dropout training.word_swap
+training.decay training.early_stopping_epochs training.seed training.class_weights training.word_dropout
+training.word_swap
 evaluation.path evaluation.minimum_accuracy
 registry.path registry.name registry.version
 scoring.input scoring.output scoring.format scoring.text scoring.keep
@@ -182,6 +183,7 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "training.batch_size=0", "training.word_dropout=1", "training.word_swap=-0.1", "word_vectors.size=0",
         "model.word_vectors_frozen=true", "dataset.typos=1.1", "training.class_weights=x",
         "training.learning_rate=0", "training.warmup_epochs=-1", "training.decay=linear",
+        "training.early_stopping_epochs=-1",
         "evaluation.minimum_accuracy=1.1", "evaluation.minimum_accuracy=nan", "registry.name=", "registry.name=a/b",
         "registry.name=..", "registry.name=a b", "registry.version=0", "registry.version=-1", "registry.version=latest",
         "scoring.format=xml", "scoring.text=", "dataset.duplicates=drop",

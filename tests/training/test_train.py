@@ -166,3 +166,19 @@ def test_a_rank_that_fails_says_why_on_the_driver(
 def test_what_travels_to_executors_is_small(dataset: str, tmp_path: Path) -> None:
     size = len(cloudpickle.dumps((train_worker, (job_for(dataset, tmp_path),))))
     assert size < 2_000, f"{size} bytes: the worker drags something along; is it still a plain import?"
+
+
+def test_a_run_whose_loss_is_no_number_stops_and_says_where(dataset: str, tmp_path: Path) -> None:
+    wild = dataclasses.replace(TRAINING, learning_rate=1e38, warmup_epochs=0)
+    job = job_for(dataset, tmp_path / "run", wild)
+    assert start(job, tmp_path / "job").wait() == 1
+    said = json.loads(storage.read_text(f"{job.run}/errors/rank-0.json"))
+    assert "Diverged" in str(said) and "the loss became nan in epoch 1, step" in str(said)
+
+
+def test_training_ends_early_and_keeps_the_best_epoch(dataset: str, tmp_path: Path) -> None:
+    patient = dataclasses.replace(TRAINING, epochs=40, early_stopping_epochs=2, decay="none")
+    finish(job_for(dataset, tmp_path / "run", patient), tmp_path / "job")
+    accuracies = [row["validation_accuracy"] for row in read_history((tmp_path / "run").as_uri())]
+    assert 3 <= len(accuracies) < 40
+    assert max(accuracies) == accuracies[-3] and max(accuracies[-2:]) <= accuracies[-3]
