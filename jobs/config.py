@@ -24,10 +24,11 @@ class EvaluationConfig:
 
     path: str = ""
     minimum_accuracy: float = 0.0
+    minimum_intent_f1: float = 0.0  # of every intent that the test split has
 
     def __post_init__(self) -> None:
-        least = self.minimum_accuracy
-        require(0 <= least <= 1, "evaluation.minimum_accuracy", "between 0 and 1", least)
+        for key in ("minimum_accuracy", "minimum_intent_f1"):
+            require(0 <= getattr(self, key) <= 1, f"evaluation.{key}", "between 0 and 1", getattr(self, key))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 # One-sided: a model exactly as good as the current one is refused in at most 1 of 20 nights, which costs a night; a
 # stricter level would cost more: real losses that pass for chance.
 SIGNIFICANCE = 0.05
+NAMED = 10  # intents in a message
 WAIT = 600  # seconds for another publisher: scoring the rows of its report may take minutes
 
 
@@ -79,6 +80,7 @@ def publish(spark: SparkSession, config: AppConfig, target: str) -> int:
     report = storage.absolute(config.evaluation.path)
     metrics = read_report(report, model, checksum)
     require_accuracy(metrics, config.evaluation.minimum_accuracy, report)
+    require_intents(report, config.evaluation.minimum_intent_f1)
     gate: dict[str, Any] = {}
     if current is not None:
         scored = spark.read.parquet(f"{report}/predictions")
@@ -93,6 +95,8 @@ def publish(spark: SparkSession, config: AppConfig, target: str) -> int:
         number = registry.add_version(target, model, publication)
     registry.make_current(target, number)
     log.info("published %s as version %d of %s, accuracy %.4f", model, number, target, metrics["accuracy"])
+    if old := registry.remove_old(target, config.registry.keep_versions):
+        log.info("removed version %s, as registry.keep_versions says", ", ".join(map(str, old)))
     return number
 
 
@@ -118,6 +122,18 @@ def require_accuracy(metrics: dict[str, Any], least: float, report: str) -> None
         raise UserError(
             f"not published: accuracy {metrics['accuracy']:.4f} over {metrics['examples']} examples ({report}) "
             f"is below evaluation.minimum_accuracy = {least}: train a better model, or lower it"
+        )
+
+
+def require_intents(report: str, least: float) -> None:
+    """Raises UserError where the F1 of an intent is below evaluation.minimum_intent_f1."""
+    rows = json.loads(storage.read_text(f"{report}/metrics.json"))["per_intent"]
+    low = sorted((row["f1"], row["intent"]) for row in rows if row["f1"] is not None and row["f1"] < least)
+    if low:
+        named = ", ".join(f"{intent} {f1:.2f}" for f1, intent in low[:NAMED])
+        raise UserError(
+            f"not published: F1 of {len(low)} of {len(rows)} intents ({report}) is below "
+            f"evaluation.minimum_intent_f1 = {least}: {named}: give them more examples, or lower it"
         )
 
 

@@ -29,12 +29,14 @@ class RegistryConfig:
     path: str = ""
     name: str = "intents"  # of the models that replace each other
     version: str = ""  # "": the model in training.path; "current", or a number
+    keep_versions: int = 0  # the newest ones, and the current one; 0: all
 
     def __post_init__(self) -> None:
         plain = re.fullmatch(r"\w[\w.-]*", self.name) is not None
         require(plain, "registry.name", "the name of a directory: letters, digits, '_', '-' and '.'", self.name)
         known = self.version in ("", CURRENT) or re.fullmatch(r"[1-9][0-9]*", self.version) is not None
         require(known, "registry.version", "empty, 'current' or a number", self.version)
+        require(self.keep_versions >= 0, "registry.keep_versions", "at least 0", self.keep_versions)
 
     @property
     def uri(self) -> str:
@@ -166,6 +168,18 @@ def make_current(registry: str, number: int) -> None:
         storage.write_json(f"{registry}/history/{name}.json", before)
     pointer = {"version": number, "checksum": model_checksum(uri), "published_at": now()}
     storage.write_json(f"{registry}/{CURRENT}.json", pointer)
+
+
+def remove_old(registry: str, kept: int) -> list[int]:
+    """Removes all versions but the newest `kept` and the current one; returns their numbers. Call it under the lease.
+
+    The newest number stays, so that none is used again; history/ still tells when the others were in use.
+    """
+    old = [number for number in versions(registry)[:-kept] if number != current_version(registry)] if kept else []
+    for number in old:
+        storage.remove(f"{version_uri(registry, number)}/manifest.json")  # without which nobody sees the rest
+        storage.remove(version_uri(registry, number))
+    return old
 
 
 def now() -> str:

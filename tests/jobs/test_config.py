@@ -45,8 +45,8 @@ model.word_vectors_frozen
 training.path training.processes training.epochs training.batch_size training.learning_rate training.warmup_epochs
 training.decay training.early_stopping_epochs training.seed training.class_weights training.word_dropout
 training.word_swap
-evaluation.path evaluation.minimum_accuracy
-registry.path registry.name registry.version
+evaluation.path evaluation.minimum_accuracy evaluation.minimum_intent_f1
+registry.path registry.name registry.version registry.keep_versions
 scoring.input scoring.output scoring.format scoring.text scoring.keep
 generator.rows generator.seed generator.broken_fraction
 spark.conf
@@ -138,7 +138,7 @@ def test_what_is_described_reads_back_as_the_same(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("training.epoch=3", "unknown key training.epoch: did you mean 'epochs'?"),
-        ("evaluation.zzz=3", "unknown key evaluation.zzz: known are path, minimum_accuracy"),
+        ("evaluation.zzz=3", "unknown key evaluation.zzz: known are path, minimum_accuracy, minimum_intent_f1"),
         ("trainng.epochs=3", "unknown section [trainng]: did you mean 'training'?"),
         (
             "zzz.epochs=3",
@@ -184,7 +184,8 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "model.word_vectors_frozen=true", "dataset.typos=1.1", "training.class_weights=x",
         "training.learning_rate=0", "training.warmup_epochs=-1", "training.decay=linear",
         "training.early_stopping_epochs=-1",
-        "evaluation.minimum_accuracy=1.1", "evaluation.minimum_accuracy=nan", "registry.name=", "registry.name=a/b",
+        "evaluation.minimum_accuracy=1.1", "evaluation.minimum_intent_f1=-1",
+        "registry.keep_versions=-1", "evaluation.minimum_accuracy=nan", "registry.name=", "registry.name=a/b",
         "registry.name=..", "registry.name=a b", "registry.version=0", "registry.version=-1", "registry.version=latest",
         "scoring.format=xml", "scoring.text=", "dataset.duplicates=drop",
     ],

@@ -197,3 +197,17 @@ def test_publishers_at_once_get_versions_of_their_own(tmp_path: Path, home: str)
         for number in range(1, 21)
     ]
     assert len(set(writers)) == 2
+
+
+def test_old_versions_go_but_the_current_one_and_the_numbers_stay(tmp_path: Path, home: str) -> None:
+    for words in ("one", "two", "three", "four"):
+        publish(home, write_model(tmp_path / words, words))
+    assert registry.remove_old(home, 0) == []
+    registry.make_current(home, 1)
+    assert registry.remove_old(home, 2) == [2]
+    assert registry.versions(home) == [1, 3, 4] and storage.files_below(registry.version_uri(home, 2)) == []
+    check_model(resolved(tmp_path, "current"))
+    assert "version 2, which is not in" in refusal(tmp_path, "2")
+    assert publish(home, write_model(tmp_path / "five", "five")) == 5
+    assert registry.remove_old(home, 1) == [1, 3, 4]
+    assert [entry["version"] for entry in registry.history(home)] == [1, 2, 3, 4, 1, 5]
