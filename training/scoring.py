@@ -39,7 +39,8 @@ def predict_by_length(classify: Classify, texts: pa.Array, *turns: pa.ListArray)
     """
     lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
     if turns:
-        lengths = lengths + pc.binary_length(pc.binary_join(turns[0], " ")).to_numpy(zero_copy_only=False)
+        before = pc.binary_length(turns[0].flatten()).fill_null(0).to_numpy(zero_copy_only=False)
+        lengths = lengths + before.reshape(len(texts), -1).sum(1)
     rows = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
     rows = rows[np.argsort(lengths[rows], kind="stable")]
     inputs = [array.take(rows) for array in (texts, *turns)]
