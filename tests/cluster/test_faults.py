@@ -68,7 +68,7 @@ def test_a_container_that_yarn_kills_for_its_memory(
     (tmp_path / "eater.py").write_text(
         "import os, time\n"
         "import numpy\n"
-        "from training.models import lstm\n"
+        "from training.zoo import lstm\n"
         "def build(config, vocabulary_size, num_labels):\n"
         f"    if os.path.exists({str(hungry)!r}):\n"
         "        eaten = numpy.ones(2 * 2**30, numpy.uint8)\n"

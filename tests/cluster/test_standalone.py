@@ -101,7 +101,7 @@ def test_every_rank_takes_the_gpu_that_spark_gave_it(standalone: Standalone, tmp
     (tmp_path / "probe.py").write_text(
         "import json, os\n"
         "from horovod.spark.task import get_available_devices\n"
-        "from training.models import lstm\n"
+        "from training.zoo import lstm\n"
         "def build(config, vocabulary_size, num_labels):\n"
         "    facts = {'given': get_available_devices(), 'taken': os.environ['CUDA_VISIBLE_DEVICES']}\n"
         f"    open(f\"{tmp_path}/rank-{{os.environ['HOROVOD_RANK']}}.json\", 'w').write(json.dumps(facts))\n"

@@ -34,7 +34,7 @@ def test_the_whole_way_runs_on_yarn(hadoop: dict[str, str], submit: Submit, pack
     """Driver and ranks of the training have the packed environment: a module that both import sees to that."""
     (tmp_path / "packed.py").write_text(
         "import sys\n"
-        "from training.models import lstm as build\n"
+        "from training.zoo import lstm as build\n"
         "assert sys.executable.endswith('/environment/bin/python') , sys.executable\n"
     )
     train = {"PARLEY_ENVIRONMENT": packed, "SPARK_OPTIONS": f"--py-files {tmp_path}/packed.py"}

@@ -151,7 +151,7 @@ def test_a_rank_that_fails_says_why_on_the_driver(
         "def build(config, vocabulary_size, num_labels):\n"
         "    if os.environ.get('HOROVOD_RANK') == '1':\n"
         "        raise ArithmeticError('rank one cannot count')\n"
-        "    from training.models import lstm\n"
+        "    from training.zoo import lstm\n"
         "    return lstm(config, vocabulary_size, num_labels)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))

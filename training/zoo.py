@@ -1,0 +1,98 @@
+"""The zoo: each a plain function that returns an ordinary Keras model. B examples, T tokens, V words, L labels.
+
+All take ids int32 [B, T], where id 0 is padding, and give probabilities float32 [B, L] that do not depend on how much
+padding there is.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from training.config import ModelConfig
+
+
+def lstm(config: ModelConfig, vocabulary_size: int, num_labels: int) -> keras.Model:
+    """The last state of LSTM layers."""
+    ids, hidden = _words(config, vocabulary_size)
+    hidden = _recurrent("lstm", keras.layers.LSTM, config, hidden)
+    return _classifier("lstm", config, ids, hidden, num_labels)
+
+
+def bilstm(config: ModelConfig, vocabulary_size: int, num_labels: int) -> keras.Model:
+    """The last states of LSTM layers that read from both sides."""
+    ids, hidden = _words(config, vocabulary_size)
+    hidden = _recurrent("bilstm", _both_ways(keras.layers.LSTM), config, hidden)
+    return _classifier("bilstm", config, ids, hidden, num_labels)
+
+
+def bigru(config: ModelConfig, vocabulary_size: int, num_labels: int) -> keras.Model:
+    """The last states of GRU layers that read from both sides."""
+    ids, hidden = _words(config, vocabulary_size)
+    hidden = _recurrent("bigru", _both_ways(keras.layers.GRU), config, hidden)
+    return _classifier("bigru", config, ids, hidden, num_labels)
+
+
+def bigru_attention(config: ModelConfig, vocabulary_size: int, num_labels: int) -> keras.Model:
+    """All states of such GRU layers, weighted by an attention over the words (Yang et al. 2016, section 2.2)."""
+    ids, hidden = _words(config, vocabulary_size)
+    states = _recurrent("bigru", _both_ways(keras.layers.GRU), config, hidden, sequences=True)
+    scores = keras.layers.Dense(1, use_bias=False, name="score")(
+        keras.layers.Dense(config.units, activation="tanh", name="key")(states)
+    )
+    attention = keras.layers.Softmax(axis=1, name="attention")(scores, mask=keras.ops.expand_dims(_mask(ids), -1))
+    return _classifier("bigru_attention", config, ids, keras.ops.sum(states * attention, axis=1), num_labels)
+
+
+def cnn_lstm(config: ModelConfig, vocabulary_size: int, num_labels: int) -> keras.Model:
+    """LSTM layers over a convolution of three words."""
+    ids, hidden = _words(config, vocabulary_size)
+    mask = _mask(ids)
+    words = hidden * keras.ops.cast(keras.ops.expand_dims(mask, -1), hidden.dtype)  # padding is no zero of itself
+    hidden = keras.layers.Conv1D(config.units, 3, padding="same", activation="relu", name="convolution")(words)
+    hidden = _recurrent("lstm", keras.layers.LSTM, config, hidden, mask=mask)
+    return _classifier("cnn_lstm", config, ids, hidden, num_labels)
+
+
+def fasttext(config: ModelConfig, vocabulary_size: int, num_labels: int) -> keras.Model:
+    """The mean of the words' vectors (Joulin et al. 2016, without its n-grams)."""
+    ids, hidden = _words(config, vocabulary_size)
+    return _classifier("fasttext", config, ids, keras.layers.GlobalAveragePooling1D()(hidden), num_labels)
+
+
+ZOO = {build.__name__: build for build in (lstm, bilstm, bigru, bigru_attention, cnn_lstm, fasttext)}
+
+
+def _words(config: ModelConfig, vocabulary_size: int) -> tuple[Any, Any]:
+    """ids [B, T], and their vectors [B, T, E], some dimensions of which are dropped in training."""
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    words = keras.layers.Embedding(vocabulary_size, config.embedding_size, mask_zero=True, name="embedding")(ids)
+    return ids, keras.layers.SpatialDropout1D(config.dropout)(words)
+
+
+def _mask(ids: Any) -> Any:
+    """Which of the ids are no padding, bool [B, T]."""
+    return keras.ops.not_equal(ids, 0)
+
+
+def _both_ways(layer: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda units, return_sequences, name: keras.layers.Bidirectional(
+        layer(units, return_sequences=return_sequences), name=name
+    )
+
+
+def _recurrent(
+    name: str, layer: Callable[..., Any], config: ModelConfig, hidden: Any, sequences: bool = False, mask: Any = None
+) -> Any:
+    """The states [B, H] behind the last word, or with `sequences` behind each [B, T, H], of `config.layers` layers."""
+    for number in range(1, config.layers + 1):
+        whole = sequences or number < config.layers
+        hidden = layer(config.units, return_sequences=whole, name=f"{name}_{number}")(hidden, mask=mask)
+    return hidden
+
+
+def _classifier(name: str, config: ModelConfig, ids: Any, hidden: Any, num_labels: int) -> keras.Model:
+    hidden = keras.layers.Dropout(config.dropout)(hidden)
+    # float32 whatever the policy: probabilities of hundreds of intents do not fit into 16 bits
+    probabilities = keras.layers.Dense(num_labels, activation="softmax", dtype="float32", name="intent")(hidden)
+    return keras.Model(ids, probabilities, name=name)
