@@ -60,6 +60,9 @@ done
 
 if [ "$mode" = client ]; then  # in cluster mode the driver's log is the container's
     options+=(--driver-java-options "-Dlog4j2.configurationFile=file:$home/conf/log4j2.properties")
+    # The pages of the driver's web interface may start in the moment when YARN's filter is put before them, and then the
+    # job ends (Spark 4.0.5). SPARK_OPTIONS="--conf spark.ui.enabled=true" has them all the same.
+    options+=(--conf spark.ui.enabled=false)
 fi
 # shellcheck disable=SC2206  # words, on purpose
 options+=(${SPARK_OPTIONS:-})
