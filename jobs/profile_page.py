@@ -102,7 +102,7 @@ def key_figures(profile: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     found = [
         ("Examples", count(examples(profile)), "utterances with an intent"),
         ("Intents", count(len(profile["splits"]["train"]["intents"])), "of the training split"),
-        ("Vocabulary", count(profile["vocabulary_size"]), "words, two special ones included"),
+        ("Vocabulary", count(profile["vocabulary_size"]), "words, the special ones included"),
         ("Words known in test", percent(test["known_tokens_fraction"]), "of all words said there"),
         ("Rejected", percent(sum(profile["rejected"].values()) / profile["rows_in"]), "of all rows"),
     ]
