@@ -26,6 +26,7 @@ from training.survey import check_gpus, check_stores, check_versions, common_int
 log = logging.getLogger(__name__)
 
 SECONDS = 50  # for executors to come, and to answer
+UNPACKING_SECONDS = 180  # more, where each node first fetches and unpacks the archive with the environment
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,12 @@ def check_executors(
 ) -> str:
     """The network interface that driver and all ranks share; raises UserError or ClusterError with host and remedy."""
     began = time.monotonic()
-    wait_for_slots(context, processes, began + SECONDS)
+    seconds = patience(context)
+    wait_for_slots(context, processes, seconds)
     listener = Listener(secrets.token_hex(16))
     try:
         question = Question(inputs, outputs, listener.card(), hadoop)
-        answers = _ask(context, processes, question, began + SECONDS)
+        answers = _ask(context, processes, question, began + seconds)
     finally:
         listener.close()
     check_versions(answers)
@@ -90,8 +92,15 @@ def is_local(context: SparkContext) -> bool:
     return master.startswith("local") and not master.startswith("local-cluster")
 
 
-def wait_for_slots(context: SparkContext, processes: int, deadline: float) -> None:
-    """Returns when Spark can run `processes` tasks at once, GPUs included; raises when it cannot by `deadline`."""
+def patience(context: SparkContext) -> int:
+    """Seconds in which executors can be expected to answer."""
+    archives = context.getConf().get("spark.yarn.dist.archives") or context.getConf().get("spark.archives")
+    return SECONDS + (UNPACKING_SECONDS if archives else 0)
+
+
+def wait_for_slots(context: SparkContext, processes: int, seconds: int) -> None:
+    """Returns when Spark can run `processes` tasks at once, GPUs included; raises when it cannot in time."""
+    deadline = time.monotonic() + seconds
     scheduler = context._jsc.sc()
     while True:
         slots = scheduler.maxNumConcurrentTasks(scheduler.resourceProfileManager().defaultResourceProfile())
@@ -104,7 +113,7 @@ def wait_for_slots(context: SparkContext, processes: int, deadline: float) -> No
             )
         if time.monotonic() > deadline:
             raise ClusterError(
-                f"training.processes = {processes}, but after {SECONDS} s {_executors(context)} offer {slots} slots "
+                f"training.processes = {processes}, but after {seconds} s {_executors(context)} offer {slots} slots "
                 f"({_asked(context)}): lower it, ask Spark for more, or wait until the cluster has room"
             )
         time.sleep(0.5)
@@ -143,7 +152,7 @@ def _ask(context: SparkContext, processes: int, question: Question, deadline: fl
         failures = task_failures(context, group)
         if late.is_set() and not failures:
             raise ClusterError(
-                f"{_executors(context)} did not answer {processes} tasks within {SECONDS} s: other work has "
+                f"{_executors(context)} did not answer {processes} tasks in time: other work has "
                 "their slots, or a host hangs; look at Spark's page of executors, and run this again"
             ) from None
         raise ClusterError(
