@@ -14,14 +14,15 @@ from pyspark.sql import functions as F
 from jobs.cli import run_job
 from jobs.config import AppConfig
 from jobs.metrics import BINS, frequent_confusions, summarise
-from jobs.prediction import CONTEXT_COLUMNS, SAID, predict
+from jobs.prediction import SAID, predict
 from jobs.report import render_report
 from jobs.score import describe_model
 from preprocessing import storage
+from preprocessing.context import CONTEXT_COLUMNS
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
 from preprocessing.manifest import read_manifest
-from training.artifact import check_model, model_checksum
+from training.artifact import Model, check_model
 from training.checkpoint import read_history
 from training.registry import resolve
 
@@ -47,8 +48,8 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
         raise UserError("evaluation.path is empty: say where the report goes, with --set evaluation.path=URI")
     storage.use_hadoop_configuration(hadoop_configuration(spark))
     report = storage.absolute(config.evaluation.path)
-    dataset, model = storage.absolute(config.dataset.path), resolve(config.training.path, config.registry)
-    manifest, lineage = read_manifest(dataset), check_model(model)
+    dataset, uri = storage.absolute(config.dataset.path), resolve(config.training.path, config.registry)
+    manifest, model = read_manifest(dataset), check_model(uri)
     with storage.lease(report):
         began = time.monotonic()
         temporary = f"{report}.tmp-{uuid.uuid4().hex[:8]}"
@@ -58,15 +59,15 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
         scored = said.selectExpr(*row, *PREDICTED).persist(StorageLevel.DISK_ONLY)
         try:
             scored.write.parquet(f"{temporary}/predictions")
-            metrics = measure(scored, lineage["out_of_scope"])
+            metrics = measure(scored, model.out_of_scope)
         finally:
             scored.unpersist()
         history = [] if config.registry.version else read_history(storage.absolute(config.training.path))
-        page = render_report(metrics, history, _facts(lineage, model))
+        page = render_report(metrics, history, _facts(model))
         storage.write_json(f"{temporary}/metrics.json", metrics)
         storage.write_text(f"{temporary}/report.html", page)
         about = {
-            "model": model, "model_checksum": model_checksum(model),
+            "model": model.uri, "model_checksum": model.checksum,
             "dataset": dataset, "fingerprint": manifest.fingerprint,
         }  # fmt: skip
         storage.write_json(f"{temporary}/manifest.json", {"kind": "report", "version": 1, **about})
@@ -136,10 +137,11 @@ def _accuracy_by(scored: DataFrame, key: Any) -> list[dict[str, Any]]:
     return [row.asDict() for row in rows]
 
 
-def _facts(lineage: dict[str, Any], model: str) -> dict[str, str]:
+def _facts(model: Model) -> dict[str, str]:
     """The report's table of where the model came from."""
+    lineage = model.manifest
     return {
-        "Model": model,
+        "Model": model.uri,
         "Trained at": lineage["trained_at"],
         "Dataset": f"{lineage['dataset']} (fingerprint {lineage['fingerprint']})",
         "Corpus": ", ".join(lineage["corpus"]["path"]),

@@ -7,31 +7,32 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
 
+from preprocessing.context import CONTEXT_COLUMNS
 from preprocessing.errors import UserError
+from preprocessing.fields import column_at, path_to
 from preprocessing.hadoop import hadoop_configuration
-from training.artifact import model_checksum, read_model_manifest
+from training.artifact import Model
 from training.scoring import replace_text
 
 TEXT, SAID, MASKED = "_parley_text", "_parley_said", "_parley_masked"  # columns that nobody has
 PREDICTION = StructType([
     StructField("intents", ArrayType(StringType())), StructField("probabilities", ArrayType(FloatType()))
 ])  # fmt: skip
-CONTEXT_COLUMNS = ("context", "speakers")
 
 
-def predict(frame: DataFrame, model: str, text: str, kept: Sequence[str]) -> DataFrame:
+def predict(frame: DataFrame, model: Model, text: str, kept: Sequence[str]) -> DataFrame:
     """Columns `kept`, and PREDICTION as column SAID: the most probable intent first, null where the text is blank.
 
     A model that reads context asks for the columns `context` and `speakers`, too.
     The text among the kept columns is masked where that of the model's dataset was.
     """
-    spark, masked = frame.sparkSession, masks(model)
+    spark, masked = frame.sparkSession, model.masked
     said = column(frame, text)
-    asked = {TEXT: F.when(has_text(said), said), **turns_before(frame, context_turns(model))}
+    asked = {TEXT: F.when(has_text(said), said), **turns_before(frame, model.context_turns)}
     threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
     add = partial(
-        replace_text, asked=list(asked), name=SAID, masked=MASKED if masked else "", uri=model,
-        checksum=model_checksum(model), threads=threads, hadoop=hadoop_configuration(spark),
+        replace_text, asked=list(asked), name=SAID, masked=MASKED if masked else "", uri=model.uri,
+        checksum=model.checksum, threads=threads, hadoop=hadoop_configuration(spark),
     )  # fmt: skip
     rows = frame.select(*[F.col(f"`{name}`") for name in kept], *[value.alias(name) for name, value in asked.items()])
     added = [StructField(SAID, PREDICTION), *([StructField(MASKED, StringType())] if masked else [])]
@@ -39,21 +40,11 @@ def predict(frame: DataFrame, model: str, text: str, kept: Sequence[str]) -> Dat
     return with_text(predicted, text, F.col(MASKED)).drop(MASKED) if masked else predicted
 
 
-def masks(model: str) -> bool:
-    """Whether the texts that the model learnt from were masked."""
-    return bool(read_model_manifest(model).get("mask"))
-
-
-def context_turns(model: str) -> int:
-    """How many turns before each text the model reads."""
-    return int(read_model_manifest(model).get("context_turns", 0))
-
-
 def turns_before(frame: DataFrame, count: int) -> dict[str, Column]:
     """The last `count` entries of the columns `context` and `speakers`, for a model that reads them; {} for others."""
     if not count:
         return {}
-    if not set(CONTEXT_COLUMNS) <= set(frame.columns):
+    if not {*CONTEXT_COLUMNS} <= {*frame.columns}:
         raise UserError(
             f"the model reads {count} turns before each text, and these rows have none: "
             f"use a dataset that was made with dataset.context_turns = {count}"
@@ -82,5 +73,6 @@ def has_text(text: Column) -> Column:
 
 
 def column(frame: DataFrame, name: str) -> Column:
-    """The column of that very name, dots and all, or else the field at that path."""
-    return F.col(f"`{name}`") if name in frame.columns else F.col(name)
+    """The column of that very name, dots and all, or else the field at that path; or what Spark makes of the name."""
+    path = path_to(name, frame.schema)
+    return column_at(path) if path else F.col(name)

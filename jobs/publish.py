@@ -18,7 +18,7 @@ from preprocessing import storage
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
 from training import registry
-from training.artifact import check_model, model_checksum
+from training.artifact import Model, check_model, read_model
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 # stricter level would cost more: real losses that pass for chance.
 SIGNIFICANCE = 0.05
 NAMED = 10  # intents in a message
+PUBLISHED = ("accuracy", "accuracy_interval", "examples", "macro_f1", "in_scope_accuracy", "out_of_scope_recall")
 WAIT = 600  # seconds for another publisher: scoring the rows of its report may take minutes
 
 
@@ -63,57 +64,54 @@ def roll_back(target: str, version: str) -> int:
 
 def publish(spark: SparkSession, config: AppConfig, target: str) -> int:
     """The model in training.path as a new version in use, if it is good enough. Raises UserError where it is not."""
-    model = registry.model_of(config.training.path)
-    check_model(model)
-    checksum, current = model_checksum(model), registry.current_version(target)
-    number = registry.find_version(target, checksum)
+    model, current = check_model(registry.model_of(config.training.path)), registry.current_version(target)
+    number = registry.find_version(target, model.checksum)
     if number is not None and number == current:
         log.info("already published as version %d, which is the current one of %s", number, target)
         return number
     if number is not None and number in {entry["version"] for entry in registry.history(target)}:
         raise UserError(
-            f"{model} was published as version {number}, and version {current} took its place: to return to it, "
+            f"{model.uri} was published as version {number}, and version {current} took its place: to return to it, "
             f"run publish with --set registry.version={number}"
         )
     if not config.evaluation.path:
         raise UserError("evaluation.path is empty: name the model's report, with --set evaluation.path=URI")
     report = storage.absolute(config.evaluation.path)
-    metrics = read_report(report, model, checksum)
+    metrics = read_report(report, model)
     require_accuracy(metrics, config.evaluation.minimum_accuracy, report)
-    require_intents(report, config.evaluation.minimum_intent_f1)
+    require_intents(metrics, config.evaluation.minimum_intent_f1, report)
     gate: dict[str, Any] = {}
     if current is not None:
         scored = spark.read.parquet(f"{report}/predictions")
         gate = compare(scored, registry.version_uri(target, current))
         require_no_worse(gate, current, report)
     publication = {
-        "model": model, "checksum": checksum, "report": report, "compared_with": {"version": current, **gate},
+        "model": model.uri, "checksum": model.checksum, "report": report, "compared_with": {"version": current, **gate},
         "published_by": f"{getpass.getuser()}@{socket.gethostname()}", "published_at": registry.now(),
-        "metrics": metrics,
+        "metrics": {name: metrics[name] for name in PUBLISHED},
     }  # fmt: skip
     if number is None:  # else a publisher was killed before it came to the pointer
-        number = registry.add_version(target, model, publication)
+        number = registry.add_version(target, model.uri, publication)
     registry.make_current(target, number)
-    log.info("published %s as version %d of %s, accuracy %.4f", model, number, target, metrics["accuracy"])
+    log.info("published %s as version %d of %s, accuracy %.4f", model.uri, number, target, metrics["accuracy"])
     if old := registry.remove_old(target, config.registry.keep_versions):
         log.info("removed version %s, as registry.keep_versions says", ", ".join(map(str, old)))
     return number
 
 
-def read_report(report: str, model: str, checksum: str) -> dict[str, Any]:
+def read_report(report: str, model: Model) -> dict[str, Any]:
     """The figures of the model's report. Raises UserError where there is no report, or one about another model."""
     try:
         manifest = json.loads(storage.read_text(f"{report}/manifest.json"))
-        metrics = json.loads(storage.read_text(f"{report}/metrics.json"))
+        metrics: dict[str, Any] = json.loads(storage.read_text(f"{report}/metrics.json"))
     except FileNotFoundError:
         raise UserError(f"no report at {report}: run evaluate, or correct evaluation.path") from None
-    if manifest.get("model_checksum") != checksum:
+    if manifest.get("model_checksum") != model.checksum:
         raise UserError(
-            f"the report {report} is about another model ({manifest.get('model')}), not about {model} as it is now: "
-            "run evaluate again"
+            f"the report {report} is about another model ({manifest.get('model')}), "
+            f"not about {model.uri} as it is now: run evaluate again"
         )
-    kept = ("accuracy", "accuracy_interval", "examples", "macro_f1", "in_scope_accuracy", "out_of_scope_recall")
-    return {name: metrics[name] for name in kept}
+    return metrics
 
 
 def require_accuracy(metrics: dict[str, Any], least: float, report: str) -> None:
@@ -125,9 +123,9 @@ def require_accuracy(metrics: dict[str, Any], least: float, report: str) -> None
         )
 
 
-def require_intents(report: str, least: float) -> None:
+def require_intents(metrics: dict[str, Any], least: float, report: str) -> None:
     """Raises UserError where the F1 of an intent is below evaluation.minimum_intent_f1."""
-    rows = json.loads(storage.read_text(f"{report}/metrics.json"))["per_intent"]
+    rows = metrics["per_intent"]
     low = sorted((row["f1"], row["intent"]) for row in rows if row["f1"] is not None and row["f1"] < least)
     if low:
         named = ", ".join(f"{intent} {f1:.2f}" for f1, intent in low[:NAMED])
@@ -142,7 +140,7 @@ def compare(scored: DataFrame, model: str) -> dict[str, Any]:
 
     `scored` holds text, intent and what the new model `predicted`.
     """
-    both = predict(scored, model, "text", ["intent", "predicted"])
+    both = predict(scored, read_model(model), "text", ["intent", "predicted"])
     new, old = F.col("intent") == F.col("predicted"), F.col("intent") == F.col(f"{SAID}.intents")[0]
     counts = both.agg(
         F.count("*").alias("rows"), F.count_if(new & ~old).alias("better"), F.count_if(old & ~new).alias("worse")

@@ -23,16 +23,16 @@ from pyspark.sql.types import StringType
 
 from jobs.cli import run_job
 from jobs.config import AppConfig, ScoringConfig
-from jobs.prediction import CONTEXT_COLUMNS, SAID, column, context_turns, has_text, masks, predict, with_text
+from jobs.prediction import SAID, column, has_text, predict, with_text
 from preprocessing import storage
 from preprocessing.config import CorpusConfig
-from preprocessing.context import table_with_context
+from preprocessing.context import CONTEXT_COLUMNS, table_with_context
 from preprocessing.corpora import PUBLISHED
 from preprocessing.errors import UserError
 from preprocessing.fields import MALFORMED
 from preprocessing.hadoop import hadoop_configuration
 from preprocessing.readers import READERS
-from training.artifact import check_model, model_checksum, read_model_manifest
+from training.artifact import Model, check_model, read_model
 from training.registry import resolve, version_of
 
 log = logging.getLogger(__name__)
@@ -66,22 +66,27 @@ def score(
     """
     require_text(frame, text)
     require_columns(frame, keep, "keep")
-    kept = keep or frame.columns
-    if count := context_turns(model):
-        frame = table_with_context(frame, count, column(frame, text), *dialog)
+    kept, asked = keep or frame.columns, read_model(model)
+    if asked.context_turns:
+        frame = table_with_context(frame, asked.context_turns, column(frame, text), *dialog)
+    return with_predictions(frame, asked, text, kept)
+
+
+def with_predictions(frame: DataFrame, model: Model, text: str, kept: Sequence[str]) -> DataFrame:
+    """The columns `kept` and ADDED; the context that the model reads stands in the frame."""
     if clash := sorted({name.lower() for name in kept} & set(ADDED)):
         raise UserError(
             f"the table has columns that scoring adds: {', '.join(clash)}; "
             "name the columns to keep without these, with scoring.keep"
         )
-    label = read_model_manifest(model)["out_of_scope"]
+    label = model.out_of_scope
     intents, probabilities = F.col(f"{SAID}.intents"), F.col(f"{SAID}.probabilities")
     added = {
         "intent": intents[0],
         "probability": probabilities[0],
         "top3": F.slice(F.arrays_zip(intents, probabilities), 1, 3).cast(TOP),
         "out_of_scope": F.when(F.col(SAID).isNotNull(), intents[0] == label if label else F.lit(False)),
-        "model_version": F.lit(version_of(model)),
+        "model_version": F.lit(version_of(model.uri)),
     }
     return predict(frame, model, text, kept).withColumns(added).drop(SAID)
 
@@ -131,23 +136,22 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     storage.use_hadoop_configuration(hadoop_configuration(spark))
     output = storage.absolute(scoring.output).rstrip("/")
     _require_replaceable(output, scoring)
-    model = resolve(config.training.path, config.registry)
-    check_model(model)
+    model = check_model(resolve(config.training.path, config.registry))
     with storage.lease(output):
         began = time.monotonic()
         temporary = f"{output}.tmp-{uuid.uuid4().hex[:8]}"
         table = read_table(spark, scoring)
-        if count := context_turns(model):
-            require_text(table, scoring.text)
+        require_text(table, scoring.text)
+        if model.context_turns:
             roles = [getattr(config.corpus, role) or role for role in DIALOG]
-            table = table_with_context(table, count, column(table, scoring.text), *roles)
+            table = table_with_context(table, model.context_turns, column(table, scoring.text), *roles)
         scored, rejected = _both(table, scoring, model)
         scored.write.parquet(f"{temporary}/predictions")
         rejected.write.parquet(f"{temporary}/rejected")
         reasons = spark.read.parquet(f"{temporary}/rejected").groupBy("rejected_reason").count().collect()
         manifest: dict[str, Any] = {
-            "kind": "predictions", "version": 1, "model": model, "model_checksum": model_checksum(model),
-            "model_version": version_of(model), "input": list(scoring.input), "format": scoring.format,
+            "kind": "predictions", "version": 1, "model": model.uri, "model_checksum": model.checksum,
+            "model_version": version_of(model.uri), "input": list(scoring.input), "format": scoring.format,
             "rows": spark.read.parquet(f"{temporary}/predictions").count(),
             "rejected": {row.rejected_reason: row["count"] for row in reasons},
         }  # fmt: skip
@@ -163,21 +167,20 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     return manifest
 
 
-def _both(table: DataFrame, scoring: ScoringConfig, model: str) -> tuple[DataFrame, DataFrame]:
+def _both(table: DataFrame, scoring: ScoringConfig, model: Model) -> tuple[DataFrame, DataFrame]:
     """The rows with predictions, and those without text, or that could not be parsed, with the reason."""
-    unwanted = {MALFORMED, *(CONTEXT_COLUMNS if context_turns(model) else ())}
+    unwanted = {MALFORMED, *(CONTEXT_COLUMNS if model.context_turns else ())}
     kept = list(scoring.keep) or [name for name in table.columns if name not in unwanted]
-    require_text(table, scoring.text)
     require_columns(table, kept, "keep")
     malformed = F.col(MALFORMED) if MALFORMED in table.columns else F.lit(None).cast("string")
     reason = F.when(malformed.isNotNull(), "malformed record").when(~has_text(column(table, scoring.text)), "no text")
     named = [F.col(f"`{name}`") for name in kept]
     rejected = table.select(*named, malformed.alias("rejected_record"), reason.alias("rejected_reason"))
-    if masks(model):  # who knows how a broken record spells what it holds
+    if model.masked:  # who knows how a broken record spells what it holds
         length = F.concat(F.lit("a record of "), F.length("rejected_record").cast("string"), F.lit(" characters"))
         rejected = with_text(rejected, scoring.text, F.lit(None).cast("string")).withColumn("rejected_record", length)
     return (
-        score(table.where(reason.isNull()), model, scoring.text, kept),
+        with_predictions(table.where(reason.isNull()), model, scoring.text, kept),
         rejected.where("rejected_reason is not null"),
     )
 

@@ -18,6 +18,7 @@ CONTEXT = (  # what examples then have besides, one entry for each of `context_t
     StructField("context", ArrayType(StringType())),   # texts, "" before the dialog's first turn
     StructField("speakers", ArrayType(StringType())),  # USER or AGENT
 )  # fmt: skip
+CONTEXT_COLUMNS = tuple(field.name for field in CONTEXT)
 
 
 def require_dialogs(corpus: CorpusConfig, config: DatasetConfig) -> None:
@@ -63,7 +64,7 @@ def table_with_context(
 
     Raises UserError where it lacks a column that tells the dialogs' turns.
     """
-    if {"context", "speakers"} <= set(table.columns):
+    if {*CONTEXT_COLUMNS} <= {*table.columns}:
         return table
     if missing := [name for name in (dialog_id, turn, speaker) if name not in table.columns]:
         raise UserError(
@@ -75,7 +76,7 @@ def table_with_context(
         F.struct("*").alias("row"), F.col(f"`{dialog_id}`").cast("string").alias("dialog_id"), number.alias("turn"),
         F.col(f"`{speaker}`").alias("speaker"), F.coalesce(text, F.lit("")).alias("text"),
     )  # fmt: skip
-    return turns.transform(with_context, count).select("row.*", "context", "speakers")
+    return turns.transform(with_context, count).select("row.*", *CONTEXT_COLUMNS)
 
 
 def with_inputs(turns: DataFrame, max_tokens: int) -> DataFrame:

@@ -21,10 +21,10 @@ case $master in
     local) ;;
     yarn)
         [ -n "${HADOOP_CONF_DIR:-}" ] || die 'HADOOP_CONF_DIR is not set: point it to the cluster, or run eval "$(scripts/cluster.sh start)"'
-        options+=(--master yarn --deploy-mode client --driver-java-options "-Dlog4j2.configurationFile=file:$home/conf/log4j2.properties")
-        while read -r key value; do  # what training needs, the most demanding of the jobs
-            case $key in ''|'#'*) ;; *) options+=(--conf "$key=$value") ;; esac
-        done < "$home/conf/spark/train.conf" ;;
+        . "$home/scripts/yarn_options.sh"
+        options+=(--master yarn --deploy-mode client)
+        add_driver "$python"
+        add_settings "$home/conf/spark/train.conf" ;;  # training is the most demanding of the jobs
     *) die "PARLEY_MASTER=$master: expected local or yarn" ;;
 esac
 settings=$("$python" -m jobs.shell "$master" "$@") || exit $?
@@ -33,12 +33,8 @@ settings=$("$python" -m jobs.shell "$master" "$@") || exit $?
 spark=$("$python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')
 export SPARK_HOME=${SPARK_HOME:-$spark} PYSPARK_PYTHON=$python PYSPARK_DRIVER_PYTHON=$python
 if [ "$master" = yarn ]; then
-    if [ -n "${PARLEY_ENVIRONMENT:-}" ]; then
-        export PYSPARK_PYTHON=./environment/bin/python
-        options+=(--archives "$PARLEY_ENVIRONMENT#environment")
-    fi
-    # Spark's jars: every node of a laptop cluster has ours; a real one says in its spark-defaults.conf where they are.
-    if [ "$SPARK_HOME" = "$spark" ]; then options+=(--conf "spark.yarn.jars=local:$spark/jars/*"); fi
+    add_environment "$python"
+    add_jars "$spark"
 fi
 export PARLEY_PYTHONSTARTUP=${PYTHONSTARTUP:-} PYTHONSTARTUP=$home/scripts/shell_startup.py
 export PARLEY_SHELL_ARGUMENTS=${*@Q}

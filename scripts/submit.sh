@@ -30,20 +30,16 @@ if [ -z "$submit" ] && [ -n "$spark" ]; then export SPARK_HOME=$spark; submit=$s
 [ -x "$submit" ] || die "no spark-submit: run make setup, or set SPARK_HOME"
 
 options=(--master yarn --deploy-mode "$mode" --name "parley $job")
-add_settings() { # add_settings FILE, in which {home} is this checkout
-    while read -r key value; do
-        case $key in ''|'#'*) ;; *) options+=(--conf "$key=${value//\{home\}/$home}") ;; esac
-    done < "$1"
-}
+. "$home/scripts/yarn_options.sh"
 add_settings "$settings"
-if [ -n "${PARLEY_ENVIRONMENT:-}" ]; then
-    options+=(--archives "$PARLEY_ENVIRONMENT#environment" --conf spark.pyspark.python=./environment/bin/python)
-    [ "$mode" = cluster ] || options+=(--conf "spark.pyspark.driver.python=$python")
-else
-    options+=(--conf "spark.pyspark.python=$python")
+add_environment "$python"
+add_jars "$spark"
+if [ "$mode" = client ]; then
+    add_driver "$python"
+    # The pages of the driver's web interface may start in the moment when YARN's filter is put before them, and then the
+    # job ends (Spark 4.0.5). SPARK_OPTIONS="--conf spark.ui.enabled=true" has them all the same.
+    options+=(--conf spark.ui.enabled=false)
 fi
-# Spark's jars: every node of a laptop cluster has ours; a real one says in its spark-defaults.conf where they are.
-if [ "${SPARK_HOME:-}" = "$spark" ]; then options+=(--conf "spark.yarn.jars=local:$spark/jars/*"); fi
 
 arguments=()
 while [ $# -gt 0 ]; do
@@ -58,12 +54,6 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-if [ "$mode" = client ]; then  # in cluster mode the driver's log is the container's
-    options+=(--driver-java-options "-Dlog4j2.configurationFile=file:$home/conf/log4j2.properties")
-    # The pages of the driver's web interface may start in the moment when YARN's filter is put before them, and then the
-    # job ends (Spark 4.0.5). SPARK_OPTIONS="--conf spark.ui.enabled=true" has them all the same.
-    options+=(--conf spark.ui.enabled=false)
-fi
 # shellcheck disable=SC2206  # words, on purpose
 options+=(${SPARK_OPTIONS:-})
 result=()

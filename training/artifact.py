@@ -29,10 +29,35 @@ Classify = Callable[..., tuple[np.ndarray, np.ndarray]]
 Turn = tuple[str, str]  # speaker ("user" or "agent"), text
 
 
-def read_model_manifest(uri: str) -> dict[str, Any]:
-    """The manifest of the model at `uri`. Raises UserError where there is none, or one of another version."""
+@dataclass(frozen=True)
+class Model:
+    """A model directory as its manifest describes it."""
+
+    uri: str
+    checksum: str  # of the manifest, which has those of all files: what tells one model from another
+    manifest: dict[str, Any]
+
+    @property
+    def masked(self) -> bool:
+        """Whether the texts that it learnt from were masked."""
+        return bool(self.manifest.get("mask"))
+
+    @property
+    def context_turns(self) -> int:
+        """How many turns before each text it reads."""
+        return int(self.manifest.get("context_turns", 0))
+
+    @property
+    def out_of_scope(self) -> str:
+        """The intent that means none of the others; "" without one."""
+        return str(self.manifest["out_of_scope"])
+
+
+def read_model(uri: str) -> Model:
+    """The model at `uri` by its manifest. Raises UserError where there is none, or one of another version."""
     try:
-        manifest: dict[str, Any] = json.loads(storage.read_text(f"{uri}/manifest.json"))
+        content = storage.read_bytes(f"{uri}/manifest.json")
+        manifest: dict[str, Any] = json.loads(content)
     except FileNotFoundError:
         raise UserError(f"no model at {uri} (it has no manifest.json): run train, or correct training.path") from None
     except ValueError:
@@ -42,7 +67,7 @@ def read_model_manifest(uri: str) -> dict[str, Any]:
             f"{uri} holds a {manifest.get('kind')} of version {manifest.get('version')}, "
             f"not a model of version {VERSION}: train it again"
         )
-    return manifest
+    return Model(uri, storage.sha256(content), manifest)
 
 
 def model_checksum(uri: str) -> str:
@@ -50,22 +75,22 @@ def model_checksum(uri: str) -> str:
     return storage.sha256(storage.read_bytes(f"{uri}/manifest.json"))
 
 
-def fetch_model(uri: str, target: Path) -> dict[str, Any]:
-    """Copies the model at `uri` to the local directory `target`; returns its manifest.
+def fetch_model(uri: str, target: Path) -> Model:
+    """Copies the model at `uri` to the local directory `target`, and returns what its manifest says.
 
     Raises UserError where there is no model, or where a file is not the one that was written.
     """
-    manifest = read_model_manifest(uri)
+    model = read_model(uri)
     storage.download(uri, target)
-    for name, checksum in manifest["files"].items():
+    for name, checksum in model.manifest["files"].items():
         path = target / name
         if not path.is_file() or storage.sha256(path.read_bytes()) != checksum:
             raise UserError(f"{uri}/{name} is damaged or missing: copy or train the model again")
-    return manifest
+    return model
 
 
-def check_model(uri: str) -> dict[str, Any]:
-    """The manifest of the model at `uri`, all files of which are as they were written. Raises UserError otherwise."""
+def check_model(uri: str) -> Model:
+    """The model at `uri`, all files of which are as they were written. Raises UserError otherwise."""
     with tempfile.TemporaryDirectory(prefix="parley-model-") as temporary:
         return fetch_model(uri, Path(temporary))
 
@@ -81,10 +106,8 @@ def load_classifier(uri: str) -> Classify:
     signature = loaded.signatures["serving_default"]
 
     def classify(texts: Sequence[str], *turns: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        context = zip(("context", "speakers"), turns, strict=bool(turns))
-        answer = signature(
-            text=tf.constant(list(texts), tf.string), **{name: tf.constant(part, tf.string) for name, part in context}
-        )
+        inputs = {"text": list(texts)} | ({"context": turns[0], "speakers": turns[1]} if turns else {})
+        answer = signature(**{name: tf.constant(values, tf.string) for name, values in inputs.items()})
         return answer["intents"].numpy(), answer["probabilities"].numpy()
 
     classify.loaded = loaded  # type: ignore[attr-defined]  # a signature does not keep its variables alive
@@ -97,7 +120,7 @@ def load_model(uri: str) -> Callable[..., list[Prediction]]:
     A model with context also takes the turns before each text, of which it reads the last ones.
     Raises UserError where there is no model, or where a file is not the one that was written.
     """
-    classify, count = load_classifier(uri), read_model_manifest(uri).get("context_turns", 0)
+    classify, count = load_classifier(uri), read_model(uri).context_turns
 
     def predict(texts: Sequence[str], dialogs: Sequence[Sequence[Turn]] = ()) -> list[Prediction]:
         if count:

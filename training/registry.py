@@ -175,7 +175,10 @@ def remove_old(registry: str, kept: int) -> list[int]:
 
     The newest number stays, so that none is used again; history/ still tells when the others were in use.
     """
-    old = [number for number in versions(registry)[:-kept] if number != current_version(registry)] if kept else []
+    if not kept:
+        return []
+    current = current_version(registry)
+    old = [number for number in versions(registry)[:-kept] if number != current]
     for number in old:
         storage.remove(f"{version_uri(registry, number)}/manifest.json")  # without which nobody sees the rest
         storage.remove(version_uri(registry, number))

@@ -35,7 +35,7 @@ def test_the_whole_way_runs_on_yarn(hadoop: dict[str, str], submit: Submit, pack
     (tmp_path / "packed.py").write_text(
         "import sys\n"
         "from training.zoo import lstm as build\n"
-        "assert sys.executable.endswith('/environment/bin/python') , sys.executable\n"
+        "assert sys.executable.endswith('/environment/bin/python'), sys.executable\n"
     )
     train = {"PARLEY_ENVIRONMENT": packed, "SPARK_OPTIONS": f"--py-files {tmp_path}/packed.py"}
     steps: list[tuple[str, str, list[str], dict[str, str]]] = [

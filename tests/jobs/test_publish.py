@@ -102,7 +102,7 @@ def test_a_run_is_published_once(
     assert "already published as version 1" in caplog.text
     assert state(config) == before
     model = registry.resolve("", with_version(config, "current").registry)
-    assert check_model(model)["fingerprint"] == "one"
+    assert check_model(model).manifest["fingerprint"] == "one"
     publication = json.loads(before["intents/versions/1/publication.json"])
     assert publication["metrics"]["accuracy"] == pytest.approx(39 / 40)
     assert publication["checksum"] == model_checksum((tmp_path / "one" / "model").as_uri())
