@@ -4,16 +4,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from preprocessing.manifest import DataFile
+from preprocessing.schema import SPLITS
 from preprocessing.storage import sha256
 from preprocessing.vocabulary import UNKNOWN
 
 # Widths that examples are padded to. Closer together than this, the batches that are not full cost more than the
 # padding that they save.
 BUCKETS = (4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+LOW = (1 << 32) - 1  # the lower half of 64 bits
 
 
 @dataclass(frozen=True)
@@ -35,24 +37,30 @@ def buckets_for(max_tokens: int) -> tuple[int, ...]:
     return (*[width for width in BUCKETS if width < max_tokens], max_tokens)
 
 
-def describe_split(spark: SparkSession, uri: str, split: str) -> SplitDescription:
-    """Reads back one split of the dataset below `uri`: one row for each file and length reaches the driver."""
-    unknown = F.size(F.filter("input_ids", lambda word: word == UNKNOWN))
-    row = F.xxhash64("dialog_id", "turn", "text", "intent", "input_ids").cast("decimal(38,0)")
+def describe_splits(spark: SparkSession, uri: str) -> dict[str, SplitDescription]:
+    """Reads back the splits of the dataset below `uri`: one row for each file and length reaches the driver."""
+    unknown = F.size("input_ids") - F.size(F.array_remove("input_ids", UNKNOWN))
+    row = F.xxhash64("dialog_id", "turn", "text", "intent", "input_ids")
+    # the halves of the hashes are summed apart: whole they would overflow, and decimal numbers take three times as long
+    halves = F.sum(F.shiftright(row, 32)).alias("high"), F.sum(row.bitwiseAND(LOW)).alias("low")
     counted = (
-        spark.read.parquet(f"{uri}/{split}")
-        .groupBy(F.element_at(F.split(F.input_file_name(), "/"), -1).alias("file"), "length")
-        .agg(F.count("*").alias("rows"), F.sum(unknown).alias("unknown"), F.sum(row).alias("checksum"))
+        spark.read.parquet(*[f"{uri}/{split}" for split in SPLITS])
+        .groupBy(F.input_file_name().alias("file"), "length")
+        .agg(F.count("*").alias("rows"), F.sum(unknown).alias("unknown"), *halves)
         .collect()
     )
+    return {split: _described([row for row in counted if row.file.split("/")[-2] == split]) for split in SPLITS}
+
+
+def _described(counted: Sequence[Row]) -> SplitDescription:
     lengths: dict[str, Counter[int]] = {}
-    for entry in counted:
-        lengths.setdefault(f"{split}/{entry.file}", Counter())[entry.length] += entry.rows
+    for row in counted:
+        lengths.setdefault("/".join(row.file.split("/")[-2:]), Counter())[row.length] += row.rows
     return SplitDescription(
         dict(sorted(lengths.items())),
-        tokens=sum(entry.length * entry.rows for entry in counted),
-        unknown=sum(entry.unknown for entry in counted),
-        checksum=int(sum(entry.checksum for entry in counted)),
+        tokens=sum(row.length * row.rows for row in counted),
+        unknown=sum(row.unknown for row in counted),
+        checksum=sum((row.high << 32) + row.low for row in counted),
     )
 
 

@@ -17,13 +17,14 @@ from pyspark.sql.types import ArrayType, IntegerType, LongType, StringType, Stru
 from preprocessing import census as counting
 from preprocessing import drift, encoding, leaks, profile, splits, storage, transforms, typos
 from preprocessing.config import CorpusConfig, DatasetConfig
-from preprocessing.context import CONTEXT, require_dialogs, with_context, with_inputs
+from preprocessing.context import require_dialogs, with_context
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
-from preprocessing.layout import SplitDescription, buckets_for, describe_split, files_of, fingerprint
+from preprocessing.layout import SplitDescription, buckets_for, describe_splits, files_of, fingerprint
 from preprocessing.manifest import DatasetManifest, write_manifest
 from preprocessing.readers import has_own_splits, read_turns
-from preprocessing.schema import EXAMPLE, SPLITS, TURN, conform
+from preprocessing.schema import SPLITS, TURN, conform
+from preprocessing.tables import rejected, write_tables
 from preprocessing.versions import versions
 from preprocessing.vocabulary import MARKS, SPECIAL, extended, read_inherited, write_lines
 
@@ -32,9 +33,6 @@ log = logging.getLogger(__name__)
 TOKENS = [StructField("tokens", ArrayType(StringType())), StructField("num_tokens", IntegerType())]
 TOKENISED = StructType([*TURN, *TOKENS])
 COUNTS = StructType([StructField("word", StringType()), *[StructField(split, LongType()) for split in SPLITS]])
-ADDED = ("input_ids", "length", "label_id")
-KEPT = [name for name in EXAMPLE.names if name not in ADDED]
-REJECTED = ["reason", "dialog_id", "turn", "speaker", "split", "text", "intent", "date", "malformed"]
 
 
 def build_dataset(
@@ -64,9 +62,9 @@ def build_dataset(
             with _kept(_word_counts(known, config)) as counts:
                 words = _vocabulary(counts, inherited.words, config)
                 findings = profile.find(known, counts, words)
-            _write_tables(known, census, words, config, temporary)
+            write_tables(known, words, census.labels, config, temporary)
             augmented = typos.chosen(turns, config.typos).count() if config.typos else 0
-        described = {split: describe_split(spark, temporary, split) for split in SPLITS}
+        described = describe_splits(spark, temporary)
         facts = profile.profile(census, findings, described, len(words), corpus, config)
         _write_profile(spark, facts, findings, config.reference, reference, temporary)
         show(temporary)
@@ -100,20 +98,18 @@ def read_labelled(
 
 def checked(turns: DataFrame, splitting: splits.Splitting, config: DatasetConfig) -> DataFrame:
     """TURN rows, their labels clean, with their split, their tokens, and the reason why they are no example."""
-    return (
+    turns = (
         turns
         .transform(splits.with_split, splitting)
         .transform(conform, TURN)
         .mapInArrow(partial(encoding.add_tokens, tokenizer=config.tokenizer, mask=config.mask), TOKENISED)
         .transform(transforms.with_reason, config.max_characters)
-        .transform(transforms.with_masked_intents if config.mask else lambda frame: frame)
-        .transform(partial(with_context, count=config.context_turns) if config.context_turns else lambda frame: frame)
-        .transform(leaks.with_tokens_hash)
     )  # fmt: skip
-
-
-def _rejected(turns: DataFrame) -> DataFrame:
-    return turns.where(F.col("reason").isNotNull() & (F.col("reason") != transforms.CONTEXT)).select(*REJECTED)
+    if config.mask:
+        turns = turns.transform(transforms.with_masked_intents)
+    if config.context_turns:
+        turns = turns.transform(with_context, config.context_turns)
+    return turns.transform(leaks.with_tokens_hash)
 
 
 def _counted(
@@ -124,7 +120,7 @@ def _counted(
     counting.report(census)
     if census.rejected_fraction > config.max_rejected_fraction:
         known = turns.transform(transforms.with_known_intents, census.labels)
-        _rejected(known).write.mode("overwrite").parquet(f"{target}.rejected")
+        rejected(known).write.mode("overwrite").parquet(f"{target}.rejected")
     if has_own_splits(corpus):
         counting.refuse_unseen_intents(census)
     counting.refuse_unusable(census, corpus, config)
@@ -151,28 +147,6 @@ def _vocabulary(counts: DataFrame, old_words: list[str], config: DatasetConfig) 
     marks = MARKS if config.context_turns else ()
     room = config.vocabulary_size + len({*old_words, *marks} & {*MARKS})
     return [*SPECIAL, *extended(old_words, [*marks, *words])[:room]]
-
-
-def _write_tables(known: DataFrame, census: counting.Census, words: list[str], config: DatasetConfig, uri: str) -> None:
-    """The Parquet files: examples by split, and the rejected rows."""
-    if config.typos:
-        known = known.transform(typos.with_typos, config.typos, config.tokenizer)
-    encode = partial(encoding.add_ids, words=words[len(SPECIAL) :], labels=census.labels, max_tokens=config.max_tokens)
-    context = CONTEXT if config.context_turns else ()
-    kept = [*KEPT, *[field.name for field in context]]
-    encoded = StructType([*[EXAMPLE[name] for name in KEPT], *context, *[EXAMPLE[name] for name in ADDED]])
-    for split in SPLITS:
-        examples = known.where(F.col("reason").isNull() & (F.col("split") == split))
-        if config.context_turns:
-            examples = examples.transform(with_inputs, config.max_tokens)
-        (
-            examples.select(*kept, "tokens")
-            .mapInArrow(encode, encoded)
-            .transform(conform, StructType([*EXAMPLE, *context]))
-            .transform(transforms.spread, config.files_per_split)
-            .write.parquet(f"{uri}/{split}")
-        )
-    _rejected(known).coalesce(1).write.parquet(f"{uri}/rejected")
 
 
 def _write_profile(

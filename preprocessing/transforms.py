@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from preprocessing.schema import REPLACEMENT, SEVERAL, SPLIT_NAMES, USER_SPEAKERS
+from preprocessing.schema import REPLACEMENT, SEVERAL, SPLIT_NAMES, SPLITS, USER_SPEAKERS
 from preprocessing.splits import moment
 
 CONTEXT = "context"  # not a reason to reject: a turn that is there for the turns after it
@@ -62,14 +62,16 @@ def with_known_intents(turns: DataFrame, labels: Iterable[str]) -> DataFrame:
 
 
 def spread(examples: DataFrame, files: int) -> DataFrame:
-    """The examples in `files` partitions of nearly equal size, the same rows in the same order whatever the cluster."""
+    """Each split in `files` partitions of nearly equal size, the same rows in the same order whatever the cluster."""
     row = F.xxhash64("dialog_id", "turn", "text", "intent")
-    keys = F.array(*[F.lit(key) for key in _partition_keys(files)])
-    part = F.get(keys, F.pmod("row", F.lit(files)).cast("int"))
+    # never null, so that Spark takes the order for that of a table partitioned by the split, and does not sort again
+    place = F.coalesce(F.array_position(F.array(*map(F.lit, SPLITS)), F.col("split")) - 1, F.lit(0))
+    keys = F.array(*[F.lit(key) for key in _partition_keys(len(SPLITS) * files)])
+    part = F.get(keys, (place * files + F.pmod("row", F.lit(files))).cast("int"))
     return (
-        examples.withColumn("row", row)
-        .repartition(files, part)
-        .sortWithinPartitions("row", "text", "intent")
+        examples.withColumns({"row": row, "split": F.coalesce("split", F.lit(SPLITS[0]))})
+        .repartition(len(SPLITS) * files, part)
+        .sortWithinPartitions("split", "row", "text", "intent")
         .drop("row")
     )
 

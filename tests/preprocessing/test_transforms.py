@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from preprocessing import transforms
-from preprocessing.schema import TURN, conform
+from preprocessing.schema import SPLITS, TURN, conform
 
 pytestmark = pytest.mark.spark
 
@@ -87,7 +87,10 @@ def test_the_most_frequent_words_come_first_and_ties_in_the_order_of_words(spark
 
 
 def test_files_hold_the_same_rows_however_the_input_was_cut(spark: SparkSession) -> None:
-    rows = [{"dialog_id": f"d{n}", "turn": n % 7, "text": f"t{n % 11}", "intent": f"i{n % 3}"} for n in range(120)]
+    rows = [
+        {"dialog_id": f"d{n}", "turn": n % 7, "text": f"t{n % 11}", "intent": f"i{n % 5}", "split": SPLITS[n % 3]}
+        for n in range(360)
+    ]
     frame = turns(spark, *rows)
 
     def parts(cut: DataFrame) -> list[list[Any]]:
@@ -95,7 +98,8 @@ def test_files_hold_the_same_rows_however_the_input_was_cut(spark: SparkSession)
 
     whole = parts(frame.coalesce(1))
     assert parts(frame.repartition(7)) == whole == parts(frame.orderBy(F.desc("dialog_id")))
-    assert len(whole) == 3 and min(map(len, whole)) >= 30
+    assert [{row.split for row in part} for part in whole] == [{split} for split in SPLITS for _ in range(3)]
+    assert min(map(len, whole)) >= 30
     assert sorted(row.dialog_id for part in whole for row in part) == sorted(row["dialog_id"] for row in rows)
     assert whole[0][0].__fields__ == TURN.names
 
