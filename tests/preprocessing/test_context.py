@@ -1,6 +1,8 @@
 """Context: which turns an input holds, in which order, cut on which side."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -18,6 +20,7 @@ TURNS = [
     (None, 1, "user", "none either"),
 ]
 COLUMNS = "dialog_id string, turn int, speaker string, text string"
+SPOKEN = st.tuples(st.sampled_from(["USER", "agent", None]), st.lists(st.sampled_from("abc"), max_size=4))
 
 
 def inputs(spark: SparkSession, count: int, max_tokens: int) -> dict[str, str]:
@@ -46,6 +49,39 @@ def test_the_oldest_words_go_first_and_the_utterance_keeps_its_first(spark: Spar
     assert inputs(spark, 2, 7)["in Seoul"] == "a table <agent> where <user> in Seoul"
     assert inputs(spark, 2, 3)["in Seoul"] == "<user> in Seoul"
     assert inputs(spark, 2, 2)["hi there you"] == "<user> hi"
+
+
+def model_input(dialog: list[tuple[str | None, list[str]]], place: int, count: int, max_tokens: int) -> list[str]:
+    """What the rule in context.py makes of a dialog's turn, said once more without Spark."""
+    marks = {"USER": "<user>", "agent": "<agent>", None: "<user>"}
+    before = dialog[max(place - count, 0) : place]
+    past = [word for speaker, words in before if words for word in (marks[speaker], *words)]
+    said = ["<user>", *dialog[place][1][: max_tokens - 1]]
+    return [*past[len(past) - min(len(past), max_tokens - len(said)) :], *said]
+
+
+@pytest.mark.spark
+@settings(max_examples=15, deadline=None)
+@given(
+    dialogs=st.lists(st.lists(SPOKEN, min_size=1, max_size=6), min_size=1, max_size=5),
+    count=st.integers(1, 3),
+    max_tokens=st.integers(1, 12),
+)
+def test_any_dialog_becomes_what_the_rule_says(
+    spark: SparkSession, dialogs: list[list[tuple[str | None, list[str]]]], count: int, max_tokens: int
+) -> None:
+    rows = [
+        (str(number), place, speaker, " ".join(words), words)
+        for number, dialog in enumerate(dialogs)
+        for place, (speaker, words) in enumerate(dialog)
+    ]
+    turns = spark.createDataFrame(rows[::-1], f"{COLUMNS}, tokens array<string>")
+    found = turns.transform(with_context, count).transform(with_inputs, max_tokens).collect()
+    assert {(row.dialog_id, row.turn): row.tokens for row in found} == {
+        (str(number), place): model_input(dialog, place, count, max_tokens)
+        for number, dialog in enumerate(dialogs)
+        for place in range(len(dialog))
+    }
 
 
 @pytest.mark.spark
