@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import unicodedata
 from collections import Counter
@@ -21,9 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from memory import Memory
 from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -33,26 +32,6 @@ WORD = r"<[a-z]+>|[\p{L}\p{M}]+|\p{N}+|[^\s]"
 ENTITIES = {"<url>": r"https?://\S+|www\.\S+", "<email>": r"[\w.+-]+@[\w.-]+", "<number>": r"\+?\d(?:[ .-]?\d){4,}"}
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "data" / "bench"
-
-
-class Memory(threading.Thread):
-    """The most memory, in MB, that this process' children held: Java and Python apart."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.most = {"java": 0, "python": 0}
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        while not self.done.wait(0.5):
-            held = dict.fromkeys(self.most, 0)
-            for process in psutil.Process().children(recursive=True):
-                try:
-                    kind = "java" if process.name() == "java" else "python"
-                    held[kind] += process.memory_full_info().pss >> 20
-                except psutil.Error:  # it has ended
-                    continue
-            self.most = {kind: max(most, held[kind]) for kind, most in self.most.items()}
 
 
 def settings(rows: int) -> list[str]:
