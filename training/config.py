@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from preprocessing.config import require
 
 # the zoo, in zoo.py; named here as the driver checks the name without Keras
-ARCHITECTURES = ("lstm", "bilstm", "bigru", "bigru_attention", "cnn_lstm", "fasttext")
+ARCHITECTURES = ("lstm", "bilstm", "bigru", "bigru_attention", "cnn", "cnn_lstm", "fasttext")
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class ModelConfig:
 
     architecture: str = "lstm"  # one of ARCHITECTURES, or package.module:function of the user's own
     embedding_size: int = 128
-    units: int = 128  # of each recurrent layer
-    layers: int = 1
+    units: int = 128  # of each recurrent layer; filters of each width of a convolution
+    layers: int = 1  # recurrent ones
     dropout: float = 0.3
     word_vectors: str = ""  # URI of a GloVe, fastText or word2vec text file, or of what jobs.word_vectors wrote
     word_vectors_frozen: bool = False  # are they kept as they are

@@ -1,7 +1,8 @@
 """The training step: what N processes compute is what one would with the same global batch.
 
 Each rank takes the gradients of its *summed* loss; one allreduce adds them up together with the sums of loss, hits and
-examples; the total is divided by the global number of examples. No mean of means anywhere.
+examples; the total is divided by the global number of examples. No mean of means anywhere. Only batch normalisation
+needs further ones, two a layer and as many for its gradients: normalization.py.
 """
 
 from collections.abc import Callable
@@ -12,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.vocabulary import UNKNOWN
+from training.normalization import Tensors, global_moments
 
-Tensors = list[tf.Tensor]
-# Adds tensors up over all ranks; the identity in a single process.
-AllReduce = Callable[[Tensors], Tensors]
+# Adds tensors up over all ranks; a name besides "step", the same on all of them, tells one exchange from another.
+AllReduce = Callable[..., Tensors]
 
 
 class Sums(NamedTuple):
@@ -50,12 +51,17 @@ def with_weights(ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.full((1, ids.shape[1]), UNKNOWN, np.int32), np.zeros(1, np.int32), np.zeros(1, np.float32)
 
 
-def allreduce_fused(tensors: Tensors) -> Tensors:
+def alone(tensors: Tensors, name: str = "step") -> Tensors:
+    """The sums over the ranks of a single process."""
+    return tensors
+
+
+def allreduce_fused(tensors: Tensors, name: str = "step") -> Tensors:
     """Sums over all ranks, travelling as one vector: a step costs one exchange, whatever the number of weights."""
     import horovod.tensorflow as hvd
 
     flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
-    total = hvd.allreduce(flat, op=hvd.Sum, name="step")
+    total = hvd.allreduce(flat, op=hvd.Sum, name=name, ignore_name_scope=True)
     parts = tf.split(total, [int(np.prod(tensor.shape)) for tensor in tensors])
     return [tf.reshape(part, tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
@@ -73,14 +79,17 @@ def make_train_step(
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, global_moments(model, allreduce, weights):
             probabilities = model(ids, training=True)
             loss, sums = example_sums(labels, weights, probabilities)
             if class_weights is not None:
                 loss, _ = example_sums(labels, weights * tf.gather(class_weights, labels), probabilities)
         # Dense, those of the embedding too: Keras' Adam would square the gradients of a word that comes twice one by
-        # one, and what it computes would depend on how the batch is cut into ranks.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, [v.value for v in variables])]
+        # one, and what it computes would depend on how the batch is cut into ranks. And of a known shape, which that of
+        # a Dense over words has not.
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients=zero)
+        gradients = [tf.reshape(tf.convert_to_tensor(g), v.shape) for g, v in zip(gradients, variables, strict=True)]
         *gradients, sums = allreduce([*gradients, sums])
         optimizer.apply([gradient / sums[2] for gradient in gradients], variables)
         return sums

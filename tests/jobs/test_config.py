@@ -178,7 +178,7 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "dataset.validation_fraction=0.5", "dataset.test_fraction=0", "dataset.test_fraction=nan",
         "dataset.split_by=day", "dataset.max_characters=0",
         "dataset.max_rejected_fraction=-0.1", "dataset.max_rejected_fraction=1.1", "generator.rows=999",
-        "generator.broken_fraction=1", "model.architecture=cnn", "model.units=0", "model.layers=0",
+        "generator.broken_fraction=1", "model.architecture=rnn", "model.units=0", "model.layers=0",
         "model.embedding_size=0", "model.dropout=1", "model.dropout=-0.1", "training.processes=0",
         "training.batch_size=0", "training.word_dropout=1", "training.word_swap=-0.1", "word_vectors.size=0",
         "model.word_vectors_frozen=true", "dataset.typos=1.1", "training.class_weights=x",

@@ -1,0 +1,89 @@
+"""What several ranks compute, for everything that a step can be made of: real Horovod processes, without Spark."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pytest
+
+from training.config import ModelConfig
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.horovod]
+
+WORDS, LABELS = 30, 4
+
+
+def own_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any:
+    """A user's own, with Keras' batch normalisation of words and of utterances, far from 0."""
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(vocabulary_size, 6, embeddings_initializer=keras.initializers.RandomNormal(20, 1)),
+            layers.BatchNormalization(),
+            layers.Dense(6, activation="tanh"),  # without which the second would undo what the first one learns
+            layers.GlobalAveragePooling1D(),
+            layers.BatchNormalization(momentum=0.5),
+            layers.Dense(num_labels, activation="softmax"),
+        ]
+    )
+
+
+ARCHITECTURES = ("lstm", "cnn", "own")
+
+
+def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of several sizes and lengths; the last leave ranks without examples."""
+    draw = np.random.default_rng(1)
+    for rows, tokens in [(12, 6), (9, 3), (12, 6), (5, 9), (3, 4), (1, 5)]:
+        lengths = draw.integers(1, tokens + 1, rows)
+        ids = draw.integers(2, WORDS, (rows, tokens)) * (np.arange(tokens) < lengths[:, None])
+        yield ids.astype(np.int32), draw.integers(0, LABELS, rows).astype(np.int32)
+
+
+def trained(architecture: str, allreduce: Callable[..., Any], rank: int, processes: int) -> list[np.ndarray]:
+    """The weights after an epoch over this rank's part of the batches."""
+    import keras
+
+    from training.step import make_train_step
+    from training.zoo import ZOO
+
+    keras.utils.set_random_seed(3)
+    build = {**ZOO, "own": own_model}[architecture]
+    model = build(ModelConfig(embedding_size=8, units=6, dropout=0.0), WORDS, LABELS)
+    step = make_train_step(model, keras.optimizers.Adam(0.01), allreduce)
+    for ids, labels in batches():
+        step(ids[rank::processes], labels[rank::processes])
+    return model.get_weights()
+
+
+def alone_and_together() -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
+    """In one rank: the weights that one process gets with all examples, and those of this rank."""
+    import horovod.tensorflow as hvd
+
+    from training.step import allreduce_fused, alone
+
+    hvd.init()
+    return {
+        name: (trained(name, alone, 0, 1), trained(name, allreduce_fused, hvd.rank(), hvd.size()))
+        for name in ARCHITECTURES
+    }
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_ranks_get_the_weights_of_one_process(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import horovod
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setenv("HOROVOD_GLOO_TIMEOUT_SECONDS", "120")  # for all to import TensorFlow, on a busy machine
+    ranks = horovod.run(alone_and_together, num_proc=processes, use_gloo=True, start_timeout=120, disable_cache=True)
+    assert len(ranks) == processes
+    for name in ARCHITECTURES:
+        expected, _ = ranks[0][name]
+        for rank in ranks:
+            for one, other in zip(expected, rank[name][1], strict=True):
+                np.testing.assert_allclose(other, one, rtol=0, atol=1e-5, err_msg=name)
