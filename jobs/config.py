@@ -150,9 +150,13 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
             return tuple(paths)
         raise UserError(f"{key} must be a string or a list of strings, found {value!r}")
     if typing.get_origin(kind) is Mapping:
-        if isinstance(value, dict):
+        if not isinstance(value, dict):
+            raise UserError(f"{key} must be a table of options, found {value!r}")
+        if typing.get_args(kind)[1] is str:
             return {name: _text(entry) for name, entry in value.items()}
-        raise UserError(f"{key} must be a table of options, found {value!r}")
+        if all(isinstance(entry, bool | int | float) for entry in value.values()):
+            return value
+        raise UserError(f"{key} must be a table of numbers, true and false, found {value!r}")
     assert not isinstance(kind, UnionType), f"{key}: no optional fields"
     if kind is float and type(value) is int:
         return float(value)

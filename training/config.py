@@ -1,11 +1,22 @@
 """What a user can set about the model and its training: sections `model` and `training`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from preprocessing.config import require
 
 # the zoo, in zoo.py; named here as the driver checks the name without Keras
 ARCHITECTURES = ("lstm", "bilstm", "bigru", "bigru_attention", "cnn", "cnn_lstm", "fasttext")
+
+# Keras' own, but for those that are made of other ones, and for those that keep the weights for use beside the model's
+OPTIMIZERS = (
+    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "muon", "nadam", "rmsprop", "sgd",
+)  # fmt: skip
+UNFIT_OPTIONS = {
+    "learning_rate": "it is training.learning_rate",
+    "use_ema": "the model would not get the averaged weights",
+    "loss_scale_factor": "nothing scales the loss",
+}
 
 
 @dataclass(frozen=True)
@@ -43,21 +54,29 @@ class TrainingConfig:
     processes: int = 2  # Horovod ranks: one GPU, or one CPU slot of Spark, each
     epochs: int = 10
     batch_size: int = 256  # global: examples per step over all processes
+    optimizer: str = "adam"  # one of OPTIMIZERS
+    optimizer_options: Mapping[str, float] = field(default_factory=dict)  # its own: momentum, weight_decay, ...
     learning_rate: float = 1e-3
     warmup_epochs: float = 0.0  # over which the learning rate rises from 0
     decay: str = "none"  # afterwards: "none", or "cosine" down to 0 at the end of the last epoch
     early_stopping_epochs: int = 0  # without a better validation accuracy, after which training ends; 0: never
     seed: int = 1
     class_weights: str = "none"  # or "balanced": rare intents weigh in the loss of training as much as frequent ones
+    label_smoothing: float = 0.0  # share of each label that is spread over all labels, in the loss of training
     word_dropout: float = 0.0  # share of the tokens of training that the model has to do without, drawn each epoch
     word_swap: float = 0.0  # share of them that change places with their neighbour
 
     def __post_init__(self) -> None:
-        for key in ("word_dropout", "word_swap"):
+        for key in ("label_smoothing", "word_dropout", "word_swap"):
             require(0 <= getattr(self, key) < 1, f"training.{key}", "from 0 to below 1", getattr(self, key))
         for key in ("processes", "epochs", "batch_size"):
             require(getattr(self, key) >= 1, f"training.{key}", "at least 1", getattr(self, key))
         require(self.learning_rate > 0, "training.learning_rate", "more than 0", self.learning_rate)
+        optimizers = f"one of {' '.join(OPTIMIZERS)}"
+        require(self.optimizer in OPTIMIZERS, "training.optimizer", optimizers, self.optimizer)
+        for name in UNFIT_OPTIONS.keys() & self.optimizer_options.keys():
+            wanted = f"without {name}, as {UNFIT_OPTIONS[name]}"
+            require(False, "training.optimizer_options", wanted, dict(self.optimizer_options))
         patience = self.early_stopping_epochs
         require(patience >= 0, "training.early_stopping_epochs", "at least 0", patience)
         require(self.warmup_epochs >= 0, "training.warmup_epochs", "at least 0", self.warmup_epochs)

@@ -52,7 +52,7 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
     dataset, run = storage.absolute(dataset), storage.absolute(training.path)
     check_driver(spark.sparkContext, [dataset], [run])
     manifest = read_manifest(dataset)
-    check_model(model)
+    check_model(model, training)
     check_files(manifest, training.processes)
     with storage.lease(run), interruptible(spark.sparkContext, lambda: _how_far(run, training.epochs)):
         vectors = _word_vectors(spark, dataset, model)
@@ -81,12 +81,19 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
     return facts
 
 
-def check_model(model: ModelConfig) -> None:
-    """Raises UserError where the user's own architecture cannot be imported; the zoo's names are checked already."""
+def check_model(model: ModelConfig, training: TrainingConfig) -> None:
+    """Raises UserError where the user's own architecture cannot be imported, or the optimizer lacks an option.
+
+    Both import Keras, which the driver else does without; names of ours are checked already.
+    """
     if ":" in model.architecture:
-        from training.models import find_builder  # imports Keras, which the driver else does without
+        from training.models import find_builder
 
         find_builder(model.architecture)
+    if training.optimizer_options:
+        from training.optimizers import make_optimizer
+
+        make_optimizer(training)
 
 
 def check_files(manifest: DatasetManifest, processes: int) -> None:

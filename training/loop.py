@@ -93,7 +93,7 @@ class Loop:
         self.schedule = RankSchedule(self.files, rank, processes, config.seed)
         self.numbers = [row_numbers(self.files, self.schedule.mine, bucket) for bucket in range(len(blocks["train"]))]
         weights = self._class_weights(manifest.num_labels) if config.class_weights == "balanced" else None
-        self.train_step = make_train_step(model, optimizer, allreduce, weights)
+        self.train_step = make_train_step(model, optimizer, allreduce, weights, config.label_smoothing)
         self.evaluation_step = make_evaluation_step(model)
 
     def run(self, accuracies: Sequence[float], reporter: Reporter | None, after_epoch: Callable[[Epoch], None]) -> None:

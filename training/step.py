@@ -36,12 +36,19 @@ def add_sums(one: Sums, other: Sums) -> Sums:
     return Sums(*(a + b for a, b in zip(one, other, strict=True)))
 
 
-def example_sums(labels: tf.Tensor, weights: tf.Tensor, probabilities: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Summed loss (differentiable), and [loss, correct, examples], of labels, weights [B] and probabilities [B, L]."""
-    losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+def cross_entropies(labels: tf.Tensor, probabilities: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
+    """Losses [B] of labels [B], that share of each of them spread over all labels, and probabilities [B, L]."""
+    if not smoothing:
+        return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+    wanted = tf.one_hot(labels, probabilities.shape[-1])
+    return keras.losses.categorical_crossentropy(wanted, probabilities, label_smoothing=smoothing)
+
+
+def example_sums(labels: tf.Tensor, weights: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    """[loss, correct, examples] of labels, weights [B] and probabilities [B, L]."""
     correct = tf.cast(tf.equal(tf.argmax(probabilities, -1, tf.int32), labels), tf.float32)
-    loss = tf.reduce_sum(losses * weights)
-    return loss, tf.stack([loss, tf.reduce_sum(correct * weights), tf.reduce_sum(weights)])
+    values = [cross_entropies(labels, probabilities), correct, tf.ones_like(weights)]
+    return tf.stack([tf.reduce_sum(value * weights) for value in values])
 
 
 def with_weights(ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -67,12 +74,13 @@ def allreduce_fused(tensors: Tensors, name: str = "step") -> Tensors:
 
 
 def make_train_step(
-    model: keras.Model, optimizer: keras.Optimizer, allreduce: AllReduce, class_weights: np.ndarray | None = None
-) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
+    model: keras.Model, optimizer: keras.Optimizer, allreduce: AllReduce, class_weights: np.ndarray | None = None,
+    label_smoothing: float = 0.0,
+) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:  # fmt: skip
     """A function (ids [B, T], labels [B]) -> [loss, correct, examples] summed over all ranks, which updates `model`.
 
-    With class_weights [L] it learns from the examples so weighted; what it returns is not weighted. A rank without
-    examples in a step passes B = 0 and still takes part in the exchange.
+    With class_weights [L] it learns from the examples so weighted, and with label_smoothing from labels so smoothed;
+    what it returns is neither. A rank without examples in a step passes B = 0 and still takes part in the exchange.
     """
     variables = model.trainable_variables
     optimizer.build(variables)
@@ -81,9 +89,9 @@ def make_train_step(
     def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape, global_moments(model, allreduce, weights):
             probabilities = model(ids, training=True)
-            loss, sums = example_sums(labels, weights, probabilities)
-            if class_weights is not None:
-                loss, _ = example_sums(labels, weights * tf.gather(class_weights, labels), probabilities)
+            shares = weights if class_weights is None else weights * tf.gather(class_weights, labels)
+            loss = tf.reduce_sum(cross_entropies(labels, probabilities, label_smoothing) * shares)
+        sums = example_sums(labels, weights, probabilities)
         # Dense, those of the embedding too: Keras' Adam would square the gradients of a word that comes twice one by
         # one, and what it computes would depend on how the batch is cut into ranks. And of a known shape, which that of
         # a Dense over words has not.
@@ -107,6 +115,6 @@ def make_evaluation_step(model: keras.Model) -> Callable[[np.ndarray, np.ndarray
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        return example_sums(labels, weights, model(ids, training=False))[1]
+        return example_sums(labels, weights, model(ids, training=False))
 
     return lambda ids, labels: step(*with_weights(ids, labels))

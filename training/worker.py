@@ -96,13 +96,14 @@ def _train_on(
 
     from training.loop import Loop
     from training.models import build_model
+    from training.optimizers import make_optimizer
     from training.progress import Reporter
     from training.step import allreduce_fused, alone
 
     keras.utils.set_random_seed(job.training.seed)
     vectors = read_array(f"{job.run}/{WORD_VECTORS}") if job.model.word_vectors else None
     model = build_model(job.model, manifest.vocabulary_size, manifest.num_labels, vectors)
-    optimizer = keras.optimizers.Adam(job.training.learning_rate)
+    optimizer = make_optimizer(job.training)
     allreduce = allreduce_fused if processes > 1 else alone
     loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, allreduce)
     recorder = Recorder(job, model, optimizer) if rank == 0 else None

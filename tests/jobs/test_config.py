@@ -42,9 +42,9 @@ dataset.duplicates dataset.reference dataset.typos
 word_vectors.path word_vectors.size word_vectors.window word_vectors.min_count word_vectors.epochs word_vectors.seed
 model.architecture model.embedding_size model.units model.layers model.dropout model.word_vectors
 model.word_vectors_frozen
-training.path training.processes training.epochs training.batch_size training.learning_rate training.warmup_epochs
-training.decay training.early_stopping_epochs training.seed training.class_weights training.word_dropout
-training.word_swap
+training.path training.processes training.epochs training.batch_size training.optimizer training.optimizer_options
+training.learning_rate training.warmup_epochs training.decay training.early_stopping_epochs
+training.seed training.class_weights training.label_smoothing training.word_dropout training.word_swap
 evaluation.path evaluation.minimum_accuracy evaluation.minimum_intent_f1
 registry.path registry.name registry.version registry.keep_versions
 scoring.input scoring.output scoring.format scoring.text scoring.keep
@@ -97,6 +97,11 @@ def test_overrides_win_over_the_file_and_the_last_one_over_all(tmp_path: Path) -
         ("dataset.out_of_scope=범위 밖", "dataset", DatasetConfig(out_of_scope="범위 밖")),
         ("training.learning_rate=1", "training", TrainingConfig(learning_rate=1.0)),
         ("training.learning_rate=1e-2", "training", TrainingConfig(learning_rate=0.01)),
+        (
+            "training.optimizer_options={momentum = 0.9, nesterov = true, ns_steps = 5}",
+            "training",
+            TrainingConfig(optimizer_options={"momentum": 0.9, "nesterov": True, "ns_steps": 5}),
+        ),
         ("training.batch_size = 1_000", "training", TrainingConfig(batch_size=1000)),
         ("registry.version=3", "registry", RegistryConfig(version="3")),
         ("registry.version='3'", "registry", RegistryConfig(version="3")),
@@ -153,6 +158,11 @@ def test_what_is_described_reads_back_as_the_same(tmp_path: Path) -> None:
         ("corpus.path=[1]", "corpus.path must be a string or a list of strings, found [1]"),
         ("corpus.path=1", "corpus.path must be a string or a list of strings, found 1"),
         ("corpus.options=x", "corpus.options must be a table of options, found 'x'"),
+        ("training.optimizer_options=3", "training.optimizer_options must be a table of options, found 3"),
+        (
+            "training.optimizer_options={momentum = 'x'}",
+            "training.optimizer_options must be a table of numbers, true and false, found {'momentum': 'x'}",
+        ),
         ("training.epochs", "--set training.epochs: expected section.key=value, for example --set training.epochs=3"),
         ("epochs=3", "--set epochs=3: expected section.key=value, for example --set training.epochs=3"),
         (
@@ -183,7 +193,8 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "training.batch_size=0", "training.word_dropout=1", "training.word_swap=-0.1", "word_vectors.size=0",
         "model.word_vectors_frozen=true", "dataset.typos=1.1", "training.class_weights=x",
         "training.learning_rate=0", "training.warmup_epochs=-1", "training.decay=linear",
-        "training.early_stopping_epochs=-1",
+        "training.early_stopping_epochs=-1", "training.label_smoothing=1", "training.optimizer=adm",
+        "training.optimizer_options={learning_rate = 1}", "training.optimizer_options={use_ema = true}",
         "evaluation.minimum_accuracy=1.1", "evaluation.minimum_intent_f1=-1",
         "registry.keep_versions=-1", "evaluation.minimum_accuracy=nan", "registry.name=", "registry.name=a/b",
         "registry.name=..", "registry.name=a b", "registry.version=0", "registry.version=-1", "registry.version=latest",

@@ -8,7 +8,7 @@ import cloudpickle
 import numpy as np
 import pytest
 
-from training.config import ModelConfig
+from training.config import OPTIMIZERS, ModelConfig, TrainingConfig
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.horovod]
 
@@ -33,7 +33,14 @@ def own_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any
     )
 
 
-ARCHITECTURES = ("lstm", "cnn", "own")
+CLIPPED = {"momentum": 0.9, "nesterov": True, "global_clipnorm": 0.1, "weight_decay": 0.01}
+# architecture and how it is trained; more than those would prove no more
+CASES = {
+    **{name: (name, TrainingConfig(learning_rate=0.01)) for name in ("lstm", "cnn", "own")},
+    "smoothed": ("lstm", TrainingConfig(learning_rate=0.01, label_smoothing=0.2)),
+    "clipped": ("fasttext", TrainingConfig(learning_rate=0.1, optimizer="sgd", optimizer_options=CLIPPED)),
+    **{name: ("fasttext", TrainingConfig(learning_rate=0.01, optimizer=name)) for name in OPTIMIZERS},
+}
 
 
 def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -45,17 +52,19 @@ def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield ids.astype(np.int32), draw.integers(0, LABELS, rows).astype(np.int32)
 
 
-def trained(architecture: str, allreduce: Callable[..., Any], rank: int, processes: int) -> list[np.ndarray]:
+def trained(case: str, allreduce: Callable[..., Any], rank: int, processes: int) -> list[np.ndarray]:
     """The weights after an epoch over this rank's part of the batches."""
     import keras
 
+    from training.optimizers import make_optimizer
     from training.step import make_train_step
     from training.zoo import ZOO
 
+    architecture, config = CASES[case]
     keras.utils.set_random_seed(3)
     build = {**ZOO, "own": own_model}[architecture]
     model = build(ModelConfig(embedding_size=8, units=6, dropout=0.0), WORDS, LABELS)
-    step = make_train_step(model, keras.optimizers.Adam(0.01), allreduce)
+    step = make_train_step(model, make_optimizer(config), allreduce, label_smoothing=config.label_smoothing)
     for ids, labels in batches():
         step(ids[rank::processes], labels[rank::processes])
     return model.get_weights()
@@ -69,8 +78,7 @@ def alone_and_together() -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]
 
     hvd.init()
     return {
-        name: (trained(name, alone, 0, 1), trained(name, allreduce_fused, hvd.rank(), hvd.size()))
-        for name in ARCHITECTURES
+        name: (trained(name, alone, 0, 1), trained(name, allreduce_fused, hvd.rank(), hvd.size())) for name in CASES
     }
 
 
@@ -82,7 +90,7 @@ def test_ranks_get_the_weights_of_one_process(processes: int, monkeypatch: pytes
     monkeypatch.setenv("HOROVOD_GLOO_TIMEOUT_SECONDS", "120")  # for all to import TensorFlow, on a busy machine
     ranks = horovod.run(alone_and_together, num_proc=processes, use_gloo=True, start_timeout=120, disable_cache=True)
     assert len(ranks) == processes
-    for name in ARCHITECTURES:
+    for name in CASES:
         expected, _ = ranks[0][name]
         for rank in ranks:
             for one, other in zip(expected, rank[name][1], strict=True):

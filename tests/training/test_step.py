@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from training.config import ModelConfig
+from preprocessing.errors import UserError
+from training.config import OPTIMIZERS, ModelConfig, TrainingConfig
 
 pytestmark = pytest.mark.tensorflow
 
@@ -59,6 +60,69 @@ def test_class_weights_are_those_of_keras_and_leave_the_sums_alone() -> None:
     theirs.train_on_batch(IDS, LABELS, class_weight={0: 1.5, 1: 0.75})
     for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_smoothed_labels_are_those_of_keras_and_leave_the_sums_alone() -> None:
+    import keras
+    import tensorflow as tf
+
+    from training.step import alone, make_train_step
+
+    ours, theirs = fresh_model(), fresh_model()
+    plain = make_train_step(fresh_model(), keras.optimizers.SGD(0.1), alone)(IDS, LABELS)
+    step = make_train_step(ours, keras.optimizers.SGD(0.1), alone, label_smoothing=0.3)
+    np.testing.assert_array_equal(step(IDS, LABELS), plain)
+    theirs.compile(keras.optimizers.SGD(0.1), keras.losses.CategoricalCrossentropy(label_smoothing=0.3))
+    theirs.train_on_batch(IDS, tf.one_hot(LABELS, 2))
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_follows_the_schedule_and_takes_its_options(name: str) -> None:
+    from training.optimizers import make_optimizer
+
+    optimizer = make_optimizer(TrainingConfig(optimizer=name, optimizer_options={"clipnorm": 0.5}, learning_rate=0.25))
+    assert type(optimizer).__name__.lower() == name
+    assert optimizer.clipnorm == 0.5 and float(optimizer.learning_rate) == 0.25
+    optimizer.learning_rate.assign(0.125)
+    assert float(optimizer.learning_rate) == 0.125
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_goes_on_as_if_it_had_not_been_interrupted(name: str) -> None:
+    from training.optimizers import make_optimizer
+    from training.step import alone, make_train_step
+
+    def start() -> tuple:
+        model, optimizer = fresh_model(), make_optimizer(TrainingConfig(optimizer=name, learning_rate=0.1))
+        return model, optimizer, make_train_step(model, optimizer, alone)
+
+    model, optimizer, step = start()
+    again, restored, step_again = start()
+    for _ in range(2):
+        step(IDS, LABELS)
+    again.set_weights(model.get_weights())
+    for variable, value in zip(restored.variables, optimizer.variables, strict=True):
+        variable.assign(value)
+    for _ in range(2):
+        step(IDS, LABELS), step_again(IDS, LABELS)
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_option_that_an_optimizer_lacks_is_refused() -> None:
+    from training.optimizers import make_optimizer
+
+    with pytest.raises(UserError, match=r"optimizer_options = {'beta_1': 0.8} is refused by keras.optimizers.SGD: "):
+        make_optimizer(TrainingConfig(optimizer="sgd", optimizer_options={"beta_1": 0.8}))
+
+
+def test_the_optimizers_are_those_of_keras() -> None:
+    from keras.src.optimizers import ALL_OBJECTS_DICT
+
+    others = {"optimizer", "multioptimizer", "optimizermap", "lossscaleoptimizer", "schedulefreeadamw"}
+    assert set(OPTIMIZERS) == set(ALL_OBJECTS_DICT) - others
 
 
 def test_a_class_without_examples_has_a_weight() -> None:
