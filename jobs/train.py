@@ -13,16 +13,18 @@ from training.launch import train
 
 def plan(config: AppConfig) -> str:
     """What the job would read and write."""
+    training = config.training
+    start = f", starting from {training.start_from}," if training.start_from else ""
     return (
         f"{preflight.plan(config)}; "
-        f"then train {config.model.architecture} on {config.dataset.path} with {config.training.processes} processes "
-        f"for {config.training.epochs} epochs, write the run to {config.training.path}"
+        f"then train {config.model.architecture}{start} on {config.dataset.path} with {training.processes} processes "
+        f"for {training.epochs} epochs, write the run to {training.path}"
     )
 
 
 def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     """A dataset to a trained model."""
-    return train(spark, config.dataset.path, config.model, config.training)
+    return train(spark, config.dataset.path, config.model, config.training, config.registry)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ class TrainingConfig:
     warmup_epochs: float = 0.0  # over which the learning rate rises from 0
     decay: str = "none"  # afterwards: "none", or "cosine" down to 0 at the end of the last epoch
     early_stopping_epochs: int = 0  # without a better validation accuracy, after which training ends; 0: never
+    start_from: str = ""  # URI of a model whose weights training starts with, or "current": the registry's
     seed: int = 1
     class_weights: str = "none"  # or "balanced": rare intents weigh in the loss of training as much as frequent ones
     label_smoothing: float = 0.0  # share of each label that is spread over all labels, in the loss of training

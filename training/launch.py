@@ -28,6 +28,8 @@ from training.interrupt import interruptible
 from training.preflight import check_driver, check_executors, is_local
 from training.progress import Display
 from training.quiet import silent_stderr
+from training.registry import RegistryConfig
+from training.warm_start import Start, check_start, find_start
 from training.worker import TrainJob, train_worker
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,10 @@ class TrainingFailed(RuntimeError):
     """A rank failed; the message is what it wrote before it died."""
 
 
-def train(spark: SparkSession, dataset: str, model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
+def train(
+    spark: SparkSession, dataset: str, model: ModelConfig, training: TrainingConfig,
+    registry: RegistryConfig | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Trains on the dataset at `dataset` into the run at `training.path`, and returns the run's manifest.
 
     A finished run with the same settings is left alone, an interrupted one goes on from its last checkpoint.
@@ -56,18 +61,21 @@ def train(spark: SparkSession, dataset: str, model: ModelConfig, training: Train
     check_files(manifest, training.processes)
     with storage.lease(run), interruptible(spark.sparkContext, lambda: _how_far(run, training.epochs)):
         vectors = _word_vectors(spark, dataset, model)
-        settings = _settings(manifest, model, training, vectors)
+        start = find_start(run, training.start_from, registry or RegistryConfig())
+        settings = _settings(manifest, model, training, vectors, start)
         _check_same_settings(run, settings)
         if storage.exists(f"{run}/manifest.json"):
             log.info("%s is already trained with these settings; nothing to do", run)
             return dict(json.loads(storage.read_text(f"{run}/manifest.json")))
         threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
+        check_start(start, dataset, manifest, model)
+        training = dataclasses.replace(training, start_from=start.uri)
         job = TrainJob(dataset, run, manifest.fingerprint, model, training, latest_epoch(run), threads, hadoop)
         began = time.monotonic()
         interface = check_executors(spark.sparkContext, training.processes, [dataset], [run], hadoop)
         if vectors is not None:
             write_array(f"{run}/{WORD_VECTORS}", vectors)
-        storage.write_text(f"{run}/config.toml", tomli_w.dumps(settings))
+        storage.write_text(f"{run}/config.toml", tomli_w.dumps({**settings, "started": {"from": start.uri}}))
         best = _run(spark.sparkContext, job, manifest, interface)
         facts = {
             "kind": "run", "version": 1, "dataset": dataset, "fingerprint": manifest.fingerprint, "best": best,
@@ -114,15 +122,17 @@ def _word_vectors(spark: SparkSession, dataset: str, model: ModelConfig) -> np.n
 
 
 def _settings(
-    manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig, vectors: np.ndarray | None
+    manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig, vectors: np.ndarray | None, start: Start
 ) -> dict[str, dict[str, Any]]:
     """What decides the weights, and so must not change within a run; paths and processes may."""
     kept = {name: value for name, value in dataclasses.asdict(training).items() if name not in ("path", "processes")}
     dataset = {"fingerprint": manifest.fingerprint, "mask": manifest.mask, "context_turns": manifest.context_turns}
     checksum = "" if vectors is None else storage.sha256(vectors.tobytes())
     return {
-        "dataset": dataset, "model": {**dataclasses.asdict(model), "word_vectors": checksum}, "training": kept
-    }  # fmt: skip
+        "dataset": dataset,
+        "model": {**dataclasses.asdict(model), "word_vectors": checksum},
+        "training": {**kept, "start_from": start.checksum},
+    }
 
 
 def _check_same_settings(run: str, settings: dict[str, dict[str, Any]]) -> None:

@@ -28,6 +28,7 @@ from training.checkpoint import (
 from training.config import ModelConfig, TrainingConfig
 from training.device import take_device
 from training.quiet import import_tensorflow
+from training.warm_start import carry_over
 
 if TYPE_CHECKING:
     import keras
@@ -103,6 +104,9 @@ def _train_on(
     keras.utils.set_random_seed(job.training.seed)
     vectors = read_array(f"{job.run}/{WORD_VECTORS}") if job.model.word_vectors else None
     model = build_model(job.model, manifest.vocabulary_size, manifest.num_labels, vectors)
+    if rank == 0 and job.training.start_from and not job.epochs_done:
+        words, labels = (read_lines(f"{job.dataset}/{name}.txt") for name in ("vocabulary", "labels"))
+        carry_over(model, job.model, job.training.start_from, words, labels)
     optimizer = make_optimizer(job.training)
     allreduce = allreduce_fused if processes > 1 else alone
     loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, allreduce)

@@ -43,7 +43,7 @@ word_vectors.path word_vectors.size word_vectors.window word_vectors.min_count w
 model.architecture model.embedding_size model.units model.layers model.dropout model.word_vectors
 model.word_vectors_frozen
 training.path training.processes training.epochs training.batch_size training.optimizer training.optimizer_options
-training.learning_rate training.warmup_epochs training.decay training.early_stopping_epochs
+training.learning_rate training.warmup_epochs training.decay training.early_stopping_epochs training.start_from
 training.seed training.class_weights training.label_smoothing training.word_dropout training.word_swap
 evaluation.path evaluation.minimum_accuracy evaluation.minimum_intent_f1
 registry.path registry.name registry.version registry.keep_versions
