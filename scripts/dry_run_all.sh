@@ -3,8 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for config in conf/*.toml; do
+for config in conf/*.toml conf/story/*.toml; do
     jobs="pipeline"
+    if grep -q '^\[word_vectors\]' "$config"; then jobs+=" word_vectors"; fi
     if grep -q '^\[registry\]' "$config"; then jobs+=" publish"; fi
     if grep -q '^\[scoring\]' "$config"; then jobs+=" score"; fi
     for job in $jobs; do
