@@ -35,6 +35,7 @@ from training.worker import TrainJob, train_worker
 log = logging.getLogger(__name__)
 
 START_SECONDS = 120  # for all ranks to get a slot each
+SMALL_BATCH = 32  # examples of a process in a step, whose arithmetic takes less time than the exchange after it
 GLOO_SECONDS = 120  # for all ranks to import TensorFlow and meet; Horovod's own 30 are too few on a busy node
 
 
@@ -59,6 +60,7 @@ def train(
     manifest = read_manifest(dataset)
     check_model(model, training)
     check_files(manifest, training.processes)
+    warn_of_small_batch(training)
     with storage.lease(run), interruptible(spark.sparkContext, lambda: _how_far(run, training.epochs)):
         vectors = _word_vectors(spark, dataset, model)
         start = find_start(run, training.start_from, registry or RegistryConfig())
@@ -112,6 +114,17 @@ def check_files(manifest: DatasetManifest, processes: int) -> None:
             f"training.processes = {processes}, but the training split has {files} files, and each process needs one: "
             f"lower it, or run preprocess with dataset.files_per_split of at least {processes}"
         )
+
+
+def warn_of_small_batch(training: TrainingConfig) -> None:
+    """Warns where a step leaves each process so few examples that fewer processes would be as fast."""
+    share = training.batch_size / training.processes
+    if training.processes > 1 and share < SMALL_BATCH:
+        log.warning(
+            "training.batch_size = %d leaves each of %d processes %.1f examples a step, which mostly wait for each "
+            "other: fewer processes would be as fast; a larger batch (with a larger training.learning_rate) uses them",
+            training.batch_size, training.processes, share,
+        )  # fmt: skip
 
 
 def _word_vectors(spark: SparkSession, dataset: str, model: ModelConfig) -> np.ndarray | None:

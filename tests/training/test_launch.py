@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from preprocessing import storage
 from preprocessing.errors import UserError
 from training.config import ModelConfig, TrainingConfig
-from training.launch import train
+from training.launch import train, warn_of_small_batch
 
 pytestmark = pytest.mark.spark
 
@@ -52,6 +52,19 @@ def test_an_architecture_that_is_not_there(spark: SparkSession, dataset: str, tm
         ModelConfig(architecture="lstmm")
     with pytest.raises(UserError, match=r"'nowhere.at:all' cannot be imported: No module named 'nowhere'"):
         train(spark, dataset, ModelConfig("nowhere.at:all"), dataclasses.replace(TRAINING, path=str(tmp_path / "run")))
+
+
+@pytest.mark.parametrize(("batch_size", "processes", "warned"), [(63, 2, True), (64, 2, False), (8, 1, False)])
+def test_a_batch_that_is_too_small_for_so_many_processes_is_said(
+    caplog: pytest.LogCaptureFixture, batch_size: int, processes: int, warned: bool
+) -> None:
+    warn_of_small_batch(TrainingConfig(batch_size=batch_size, processes=processes))
+    assert ("training.batch_size = 63 leaves each of 2 processes 31.5 examples a step" in caplog.text) is warned
+
+
+def test_an_option_that_the_optimizer_lacks(spark: SparkSession, dataset: str, tmp_path: Path) -> None:
+    message = refusal(spark, dataset, tmp_path / "run", optimizer="sgd", optimizer_options={"beta_1": 0.9})
+    assert message.startswith("training.optimizer_options = {'beta_1': 0.9} is refused by keras.optimizers.SGD: ")
 
 
 def test_a_run_with_other_settings_is_not_mixed_up(spark: SparkSession, dataset: str, tmp_path: Path) -> None:
