@@ -19,7 +19,7 @@ from preprocessing import storage
 from preprocessing.errors import UserError
 from preprocessing.manifest import DatasetManifest
 from preprocessing.vocabulary import read_lines
-from training.artifact import fetch_model, model_checksum, read_model_manifest
+from training.artifact import fetch_model, read_model
 from training.config import ModelConfig
 from training.registry import CURRENT, RegistryConfig, current_version, version_uri
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SIZES = ("architecture", "embedding_size", "units", "layers")  # that both models must have in common
+SAME = ("architecture", "embedding_size", "units", "layers")  # what both models must have in common
 WORD, LABELS = 1, 2  # by which the sizes of the words' and the labels' axes grow
 Places = dict[int, tuple[list[int], list[int]]]  # by axis kind: indices in the new model, and in the earlier one
 
@@ -54,18 +54,17 @@ def find_start(run: str, start_from: str, registry: RegistryConfig) -> Start:
         start_from = version_uri(registry.uri, number)
     if not start_from:
         return Start()
-    uri = storage.absolute(start_from)
-    read_model_manifest(uri)
-    return Start(uri, model_checksum(uri))
+    model = read_model(storage.absolute(start_from))
+    return Start(model.uri, model.checksum)
 
 
 def check_start(start: Start, dataset: str, manifest: DatasetManifest, model: ModelConfig) -> None:
     """Says how much of the model will be carried over. Raises UserError where it is another network."""
     if not start.uri:
         return
-    source = read_model_manifest(start.uri)
-    wanted = {"tokenizer": manifest.tokenizer, **{key: getattr(model, key) for key in SIZES}}
-    found = {"tokenizer": source["tokenizer"], **{key: source["model"].get(key) for key in SIZES}}
+    source = read_model(start.uri).manifest
+    wanted = {"tokenizer": manifest.tokenizer, **{key: getattr(model, key) for key in SAME}}
+    found = {"tokenizer": source["tokenizer"], **{key: source["model"].get(key) for key in SAME}}
     differing = [f"{key} {found[key]!r}, not {wanted[key]!r}" for key in wanted if found[key] != wanted[key]]
     if differing:
         raise UserError(
