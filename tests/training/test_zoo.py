@@ -31,6 +31,23 @@ def test_padding_changes_nothing(architecture: str, layers: int) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_padding_changes_nothing_in_a_step(architecture: str) -> None:
+    import keras
+
+    from training.models import build_model
+    from training.step import alone, make_train_step
+
+    weights = []
+    for ids in (IDS, np.pad(IDS, ((0, 0), (0, 9)))):
+        keras.utils.set_random_seed(1)
+        model = build_model(ModelConfig(architecture, embedding_size=4, units=3, dropout=0.0), 7, 3)
+        make_train_step(model, keras.optimizers.SGD(0.1), alone)(ids, np.arange(3, dtype=np.int32))
+        weights.append(model.get_weights())
+    for narrow, wide in zip(*weights, strict=True):
+        np.testing.assert_allclose(narrow, wide, atol=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_each_learns_and_is_loaded_without_our_code(architecture: str, tmp_path: Path) -> None:
     import keras
 
