@@ -1,8 +1,9 @@
-"""The state of a run after an epoch, on any store: a new directory, checksums, then the pointer to it."""
+"""The state of a run, after an epoch or within one, on any store: a new directory, a checksum, then the pointer."""
 
 import csv
 import io
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +19,29 @@ POINTER = "latest.json"
 WORD_VECTORS = "word_vectors.npy"  # of the run: what its embedding begins with
 
 
-class Checkpoint(NamedTuple):
-    """What training goes on from after `epoch` finished epochs."""
+class Position(NamedTuple):
+    """How far training is: what every rank goes on from, while the weights come from rank 0."""
 
-    epoch: int
+    history: History = []  # noqa: RUF012  of the finished epochs
+    step: int = 0  # that many steps of the next epoch are done
+    sums: Sequence[float] = (0.0, 0.0, 0.0)  # over them and all ranks: loss, correct, examples
+    seconds: float = 0.0  # that they took
+    draws: Sequence[int] = ()  # how often each source of random numbers was asked in them
+
+    def __str__(self) -> str:
+        """For people."""
+        if not self.history and not self.step:
+            return "the beginning"
+        return f"epoch {len(self.history)}" + (f" and {self.step} steps" if self.step else "")
+
+
+class Checkpoint(NamedTuple):
+    """All that training goes on from."""
+
+    position: Position
     weights: Arrays
     optimizer: Arrays
-    best: Arrays  # weights of the epoch with the best validation accuracy
-    history: History
+    best: Arrays  # weights of the epoch with the best validation accuracy; none before the first
 
 
 def _pack(checkpoint: Checkpoint) -> bytes:
@@ -37,28 +53,32 @@ def _pack(checkpoint: Checkpoint) -> bytes:
 
 
 def write_checkpoint(run: str, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint below `run`/checkpoints, points to it, and removes those before the last KEPT."""
-    name = f"epoch-{checkpoint.epoch:04d}"
+    """Writes a checkpoint below `run`/checkpoints, points to it, and removes all but it and the KEPT - 1 before it."""
+    position = checkpoint.position
+    epoch = len(position.history)
+    name = f"epoch-{epoch:04d}" + (f"-step-{position.step:07d}" if position.step else "")
     content = _pack(checkpoint)
-    facts = {"name": name, "epoch": checkpoint.epoch, "sha256": storage.sha256(content), "history": checkpoint.history}
+    facts = {"name": name, "epoch": epoch, "sha256": storage.sha256(content), **position._asdict()}
     storage.write_bytes(f"{run}/checkpoints/{name}/state.npz", content)
     storage.write_json(f"{run}/checkpoints/{POINTER}", facts)
     names = sorted({path.split("/")[0] for path in storage.files_below(f"{run}/checkpoints")} - {POINTER})
-    for old in names[:-KEPT]:
-        storage.remove(f"{run}/checkpoints/{old}")
+    kept = [other for other in names if other <= name][-KEPT:]  # a later one was never pointed to: its writer died
+    for other in set(names) - set(kept):
+        storage.remove(f"{run}/checkpoints/{other}")
 
 
-def finished_epochs(run: str) -> History:
-    """The epochs that the run's last complete checkpoint holds, a dict each; empty where there is none."""
+def read_position(run: str) -> Position:
+    """How far the run's last complete checkpoint is; the beginning where there is none."""
     try:
-        return list(json.loads(storage.read_text(f"{run}/checkpoints/{POINTER}"))["history"])
+        facts = json.loads(storage.read_text(f"{run}/checkpoints/{POINTER}"))
     except FileNotFoundError:
-        return []
+        return Position()
+    return Position(**{name: facts[name] for name in Position._fields if name in facts})
 
 
 def latest_epoch(run: str) -> int:
     """How many epochs the run's last complete checkpoint holds."""
-    return len(finished_epochs(run))
+    return len(read_position(run).history)
 
 
 def read_checkpoint(run: str) -> Checkpoint:
@@ -73,8 +93,7 @@ def read_checkpoint(run: str) -> Checkpoint:
             [arrays[name] for name in sorted(arrays.files) if name.startswith(f"{group}.")]
             for group in ("weights", "optimizer", "best")
         ]
-    weights, optimizer, best = groups
-    return Checkpoint(facts["epoch"], weights, optimizer, best, facts["history"])
+    return Checkpoint(read_position(run), *groups)
 
 
 def write_array(uri: str, array: np.ndarray) -> None:

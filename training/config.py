@@ -61,6 +61,10 @@ class TrainingConfig:
     decay: str = "none"  # afterwards: "none", or "cosine" down to 0 at the end of the last epoch
     early_stopping_epochs: int = 0  # without a better validation accuracy, after which training ends; 0: never
     start_from: str = ""  # URI of a model whose weights training starts with, or "current": the registry's
+    checkpoint_minutes: float = 10.0  # between checkpoints within an epoch; there is one after each; 0: only these
+    max_restarts: int = 3  # of processes that died or froze, each time from the last checkpoint
+    min_processes: int = 1  # with which training goes on where executors are gone
+    stall_seconds: float = 40.0  # for one step; a process that takes longer has stalled, and is ended
     seed: int = 1
     class_weights: str = "none"  # or "balanced": rare intents weigh in the loss of training as much as frequent ones
     label_smoothing: float = 0.0  # share of each label that is spread over all labels, in the loss of training
@@ -72,15 +76,17 @@ class TrainingConfig:
             require(0 <= getattr(self, key) < 1, f"training.{key}", "from 0 to below 1", getattr(self, key))
         for key in ("processes", "epochs", "batch_size"):
             require(getattr(self, key) >= 1, f"training.{key}", "at least 1", getattr(self, key))
+        for key in ("early_stopping_epochs", "warmup_epochs", "checkpoint_minutes", "max_restarts"):
+            require(getattr(self, key) >= 0, f"training.{key}", "at least 0", getattr(self, key))
+        wanted = f"from 1 to training.processes, {self.processes}"
+        require(1 <= self.min_processes <= self.processes, "training.min_processes", wanted, self.min_processes)
+        require(self.stall_seconds > 0, "training.stall_seconds", "more than 0", self.stall_seconds)
         require(self.learning_rate > 0, "training.learning_rate", "more than 0", self.learning_rate)
         optimizers = f"one of {' '.join(OPTIMIZERS)}"
         require(self.optimizer in OPTIMIZERS, "training.optimizer", optimizers, self.optimizer)
         for name in UNFIT_OPTIONS.keys() & self.optimizer_options.keys():
             wanted = f"without {name}, as {UNFIT_OPTIONS[name]}"
             require(False, "training.optimizer_options", wanted, dict(self.optimizer_options))
-        patience = self.early_stopping_epochs
-        require(patience >= 0, "training.early_stopping_epochs", "at least 0", patience)
-        require(self.warmup_epochs >= 0, "training.warmup_epochs", "at least 0", self.warmup_epochs)
         weights = self.class_weights
         require(weights in ("none", "balanced"), "training.class_weights", "none or balanced", weights)
         require(self.decay in ("none", "cosine"), "training.decay", "none or cosine", self.decay)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -16,13 +17,16 @@ from typing import Any
 from pyspark import SparkContext
 
 CANCEL_SECONDS = 0.5
+END_SECONDS = 20.0  # for Horovod to end its processes, which an executor that stands still does not let it
 
 
 class Interrupt:
-    """Whether Ctrl-C was pressed, and what it then does."""
+    """Whether Ctrl-C was pressed, and what it then does; others end a `horovod.spark.run` with it too."""
 
     def __init__(self) -> None:
-        self.requested = threading.Event()  # at which Horovod ends the processes that it started
+        self.requested = threading.Event()
+        self.ending = threading.Event()  # at which Horovod ends the processes that it started
+        self.ending_since = 0.0
         self.number = 0  # of the signal
         self.pid = os.getpid()
         self.processes_started = False
@@ -34,21 +38,38 @@ class Interrupt:
             os._exit(1)
         self.number = number
         self.requested.set()
+        self.end_processes()
 
     def processes_start(self) -> threading.Event:
         """In the place of the function that Horovod calls just before, to set up handlers of its own."""
-        self.processes_started = True
-        return self.requested
+        self.ending, self.processes_started = threading.Event(), True
+        if self.requested.is_set():
+            self.end_processes()
+        return self.ending
+
+    def end_processes(self) -> None:
+        """Has Horovod end the processes that it started."""
+        self.ending_since = time.monotonic()
+        self.ending.set()
+
+    def processes_ended(self) -> None:
+        """Horovod has no processes any more."""
+        self.processes_started = False
 
     def cancel(self, context: SparkContext) -> None:
         """Cancels what Spark does, again and again: a job that was not submitted yet would not be cancelled."""
+        from horovod.spark.driver import job_id
+
         while not self.over.wait(CANCEL_SECONDS):
             if self.requested.is_set() and not self.processes_started:
                 context.cancelAllJobs()
+            elif self.ending.is_set() and self.processes_started:
+                if time.monotonic() - self.ending_since > END_SECONDS:
+                    context.cancelJobGroup(f"horovod.spark.run.{job_id.JOB_ID}")
 
 
 @contextlib.contextmanager
-def interruptible(context: SparkContext, message: Callable[[], str]) -> Iterator[None]:
+def interruptible(context: SparkContext, message: Callable[[], str]) -> Iterator[Interrupt]:
     """The block in which training is prepared and run, once; KeyboardInterrupt after it if Ctrl-C ended it.
 
     Handlers are afterwards what they were before.
@@ -61,12 +82,12 @@ def interruptible(context: SparkContext, message: Callable[[], str]) -> Iterator
     canceller = threading.Thread(target=interrupt.cancel, args=(context,), name="canceller", daemon=True)
     gloo_run.register_shutdown_event = interrupt.processes_start
     # Horovod's threads say at length that their job was cancelled
-    threading.excepthook = lambda args: None if interrupt.requested.is_set() else report(args)
+    threading.excepthook = lambda args: None if "cancelled" in str(args.exc_value) else report(args)
     handlers = [signal.signal(number, interrupt.handle) for number in numbers]
     canceller.start()
     try:
         with _no_server_left():
-            yield
+            yield interrupt
     except Exception:
         if interrupt.number != signal.SIGINT:
             raise

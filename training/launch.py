@@ -3,15 +3,12 @@
 import dataclasses
 import json
 import logging
-import os
-import sys
 import time
 import tomllib
 from typing import Any
 
 import numpy as np
 import tomli_w
-from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from preprocessing import storage
@@ -21,26 +18,20 @@ from preprocessing.manifest import DatasetManifest, read_manifest
 from preprocessing.versions import versions
 from preprocessing.vocabulary import read_lines
 from preprocessing.word_vectors import read_vectors
-from training.checkpoint import WORD_VECTORS, latest_epoch, write_array
+from training.checkpoint import WORD_VECTORS, Position, latest_epoch, read_position, write_array
 from training.config import ModelConfig, TrainingConfig
-from training.failures import lost_executors
 from training.interrupt import interruptible
-from training.preflight import check_driver, check_executors, is_local
-from training.progress import Display
-from training.quiet import silent_stderr
+from training.preflight import check_driver, check_executors
 from training.registry import RegistryConfig
+from training.restarts import run_to_the_end
 from training.warm_start import Start, check_start, find_start
-from training.worker import TrainJob, train_worker
+from training.worker import TrainJob
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 120  # for all ranks to get a slot each
+# of section training, what does not decide the weights
+FREE = ("path", "processes", "checkpoint_minutes", "max_restarts", "min_processes", "stall_seconds")
 SMALL_BATCH = 32  # examples of a process in a step, whose arithmetic takes less time than the exchange after it
-GLOO_SECONDS = 120  # for all ranks to import TensorFlow and meet; Horovod's own 30 are too few on a busy node
-
-
-class TrainingFailed(RuntimeError):
-    """A rank failed; the message is what it wrote before it died."""
 
 
 def train(
@@ -61,7 +52,8 @@ def train(
     check_model(model, training)
     check_files(manifest, training.processes)
     warn_of_small_batch(training)
-    with storage.lease(run), interruptible(spark.sparkContext, lambda: _how_far(run, training.epochs)):
+    context = spark.sparkContext
+    with storage.lease(run), interruptible(context, lambda: _how_far(run, training.epochs)) as interrupt:
         vectors = _word_vectors(spark, dataset, model)
         start = find_start(run, training.start_from, registry or RegistryConfig())
         settings = _settings(manifest, model, training, vectors, start)
@@ -69,16 +61,21 @@ def train(
         if storage.exists(f"{run}/manifest.json"):
             log.info("%s is already trained with these settings; nothing to do", run)
             return dict(json.loads(storage.read_text(f"{run}/manifest.json")))
-        threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
+        threads = int(context.getConf().get("spark.task.cpus", "1"))
         check_start(start, dataset, manifest, model)
         training = dataclasses.replace(training, start_from=start.uri)
-        job = TrainJob(dataset, run, manifest.fingerprint, model, training, latest_epoch(run), threads, hadoop)
+        job = TrainJob(dataset, run, manifest.fingerprint, model, training, threads, hadoop)
         began = time.monotonic()
-        interface = check_executors(spark.sparkContext, training.processes, [dataset], [run], hadoop)
+        interface = check_executors(context, training.processes, [dataset], [run], hadoop)
         if vectors is not None:
             write_array(f"{run}/{WORD_VECTORS}", vectors)
         storage.write_text(f"{run}/config.toml", tomli_w.dumps({**settings, "started": {"from": start.uri}}))
-        best = _run(spark.sparkContext, job, manifest, interface)
+        log.info(
+            "training %s on %d examples with %d processes of %d threads, batch %d, epochs %d to %d",
+            model.architecture, manifest.rows("train"), training.processes, threads, training.batch_size,
+            latest_epoch(run) + 1, training.epochs,
+        )  # fmt: skip
+        best = run_to_the_end(context, job, interface, interrupt)
         facts = {
             "kind": "run", "version": 1, "dataset": dataset, "fingerprint": manifest.fingerprint, "best": best,
             "seconds": round(time.monotonic() - began, 1), "versions": versions(),
@@ -137,8 +134,8 @@ def _word_vectors(spark: SparkSession, dataset: str, model: ModelConfig) -> np.n
 def _settings(
     manifest: DatasetManifest, model: ModelConfig, training: TrainingConfig, vectors: np.ndarray | None, start: Start
 ) -> dict[str, dict[str, Any]]:
-    """What decides the weights, and so must not change within a run; paths and processes may."""
-    kept = {name: value for name, value in dataclasses.asdict(training).items() if name not in ("path", "processes")}
+    """What decides the weights, and so must not change within a run; paths, processes and the like may."""
+    kept = {name: value for name, value in dataclasses.asdict(training).items() if name not in FREE}
     dataset = {"fingerprint": manifest.fingerprint, "mask": manifest.mask, "context_turns": manifest.context_turns}
     checksum = "" if vectors is None else storage.sha256(vectors.tobytes())
     return {
@@ -166,52 +163,11 @@ def _check_same_settings(run: str, settings: dict[str, dict[str, Any]]) -> None:
         )
 
 
-def _run(context: SparkContext, job: TrainJob, manifest: DatasetManifest, interface: str) -> dict[str, float]:
-    """One `horovod.spark.run`; raises TrainingFailed with the first rank's own words."""
-    import horovod.spark
-    from horovod.common.util import gloo_built
-
-    training = job.training
-    log.info(
-        "training %s on %d examples with %d processes of %d threads, batch %d, epochs %d to %d",
-        job.model.architecture, manifest.rows("train"), training.processes, job.threads, training.batch_size,
-        job.epochs_done + 1, training.epochs,
-    )  # fmt: skip
-    storage.remove(f"{job.run}/errors")
-    environment = {
-        "HOROVOD_GLOO_TIMEOUT_SECONDS": str(GLOO_SECONDS),
-        "OMP_NUM_THREADS": str(job.threads),
-    }
-    if is_local(context):  # what the driver can import, its workers can
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    with silent_stderr():  # Horovod's own first question imports TensorFlow, in a process that it starts for that
-        # asked in the same words, it then answers from its cache
-        assert gloo_built(verbose=False), "this Horovod was built without Gloo: build it with scripts/build_horovod.sh"
-    try:
-        with Display(job.run):
-            results = horovod.spark.run(
-                train_worker, args=(job,), num_proc=training.processes, start_timeout=START_SECONDS, use_gloo=True,
-                env=environment, verbose=0, nics={interface},
-                executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
-            )  # fmt: skip
-    except Exception as error:
-        raise _training_failed(context, job.run, error) from error
-    return dict(results[0])
-
-
 def _how_far(run: str, epochs: int) -> str:
     """What there is after Ctrl-C."""
-    done = latest_epoch(run)
-    kept = f"epoch {done} of {epochs} is kept and the same command goes on from there"
-    return f"interrupted: {kept if done else 'before the first epoch was done; the same command begins again'}"
-
-
-def _training_failed(context: SparkContext, run: str, error: Exception) -> TrainingFailed:
-    """What the rank that failed first wrote, with its traceback as a note: the others only saw it go."""
-    reports = [json.loads(storage.read_text(f"{run}/errors/{name}")) for name in storage.files_below(f"{run}/errors")]
-    if not reports:  # killed from outside
-        return TrainingFailed("; ".join(lost_executors(context)) or f"no rank could say why: {error}")
-    first = min(reports, key=lambda report: report["time"])
-    failed = TrainingFailed(f"rank {first['rank']} on {first['host']}: {first['error']}")
-    failed.add_note(first["traceback"])
-    return failed
+    position = read_position(run)
+    if position == Position():
+        return "interrupted: before the first epoch was done; the same command begins again"
+    steps = f" and {position.step} steps" if position.step else ""
+    done = f"epoch {len(position.history)} of {epochs}{steps}"
+    return f"interrupted: {done} is kept and the same command goes on from there"

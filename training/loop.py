@@ -1,8 +1,8 @@
-"""One rank's epochs over its examples; what only rank 0 does is handed in as a callback."""
+"""One rank's epochs over its examples; what only rank 0 does, its recorder and its reporter do."""
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -11,11 +11,14 @@ import tensorflow as tf
 
 from preprocessing.manifest import DatasetManifest
 from training.augment import augment, row_numbers
+from training.checkpoint import Position
 from training.config import TrainingConfig
 from training.data import Block, Ids
 from training.progress import Progress, Reporter
+from training.recorder import Recorder
 from training.schedule import Ints, RankSchedule, epoch_steps
 from training.step import AllReduce, Sums, add_sums, balanced_weights, make_evaluation_step, make_train_step
+from training.watch import Watch
 
 EVALUATION_BATCH = 1024
 
@@ -58,12 +61,21 @@ def is_over(accuracies: Sequence[float], config: TrainingConfig) -> bool:
     return bool(patience and accuracies and len(accuracies) - 1 - int(np.argmax(accuracies)) >= patience)
 
 
-def reseed(model: keras.Model, seed: int, epoch: int, rank: int) -> None:
+def reseed(model: keras.Model, seeds: Sequence[int], draws: Sequence[int] = ()) -> None:
     """Sets the random state of the model's layers, so that a resumed epoch draws as an uninterrupted one did."""
-    for variable in model.variables:
-        if "seed_generator_state" in variable.path:
-            drawn = np.random.SeedSequence([seed, epoch, rank]).generate_state(2)
-            variable.assign(drawn.astype(variable.dtype))
+    first, states = np.random.SeedSequence(seeds).generate_state(2), _random_states(model)
+    for variable, count in zip(states, draws or [0] * len(states), strict=True):
+        variable.assign((first + np.array([0, count], np.uint32)).astype(variable.dtype))
+
+
+def count_draws(model: keras.Model, seeds: Sequence[int]) -> list[int]:
+    """How often each of the model's layers drew since `reseed`, which is the same on all ranks."""
+    first = np.random.SeedSequence(seeds).generate_state(2)
+    return [int((variable.numpy().astype(np.uint32) - first)[1]) for variable in _random_states(model)]
+
+
+def _random_states(model: keras.Model) -> list[keras.Variable]:
+    return [variable for variable in model.variables if "seed_generator_state" in variable.path]
 
 
 class Diverged(RuntimeError):
@@ -95,36 +107,47 @@ class Loop:
         weights = self._class_weights(manifest.num_labels) if config.class_weights == "balanced" else None
         self.train_step = make_train_step(model, optimizer, allreduce, weights, config.label_smoothing)
         self.evaluation_step = make_evaluation_step(model)
+        self.traced: set[int] = set()  # buckets whose first step is done, which takes long
 
-    def run(self, accuracies: Sequence[float], reporter: Reporter | None, after_epoch: Callable[[Epoch], None]) -> None:
-        """Trains the epochs that follow those with these validation accuracies, all ranks as many.
+    def run(self, start: Position, watch: Watch, reporter: Reporter | None, recorder: Recorder | None) -> None:
+        """Trains from `start` to the end of the last epoch, all ranks as many steps.
 
         Raises Diverged where the loss is no number any more: no later step would mend that.
         """
-        accuracies = list(accuracies)
-        while not is_over(accuracies, self.config):
-            number = len(accuracies)
-            reseed(self.model, self.config.seed, number, self.rank)
-            began = time.monotonic()
-            train = self._train_epoch(number, reporter)
-            seconds = time.monotonic() - began
-            epoch = Epoch(number + 1, train, self.evaluate(), float(self.optimizer.learning_rate), seconds)
-            require_finite(epoch.validation.loss, epoch.number, "validation")
-            accuracies.append(epoch.validation.means()[1])
-            after_epoch(epoch)
+        while not is_over([row["validation_accuracy"] for row in start.history], self.config):
+            train, seconds = self._train_epoch(start, watch, reporter, recorder)
+            number = len(start.history) + 1
+            watch.now(f"epoch {number}, validation", patient=True)
+            epoch = Epoch(number, train, self.evaluate(), float(self.optimizer.learning_rate), seconds)
+            require_finite(epoch.validation.loss, number, "validation")
+            start = Position([*start.history, epoch.row()])
+            if recorder:
+                recorder.keep(start)
 
-    def _train_epoch(self, epoch: int, reporter: Reporter | None) -> Sums:
+    def _train_epoch(
+        self, start: Position, watch: Watch, reporter: Reporter | None, recorder: Recorder | None
+    ) -> tuple[Sums, float]:
+        """The sums over an epoch, and the seconds that it took; what was done before `start` is in them."""
+        epoch = len(start.history)
+        seeds = [self.config.seed, epoch, self.rank]
+        reseed(self.model, seeds, start.draws)
         steps = epoch_steps(self.files, self.config.batch_size, self.config.seed, epoch)
-        rows, sums, began = self.schedule.epoch_rows(epoch), Sums(0, 0, 0), time.monotonic()
-        for number, step in enumerate(steps):
-            self.optimizer.learning_rate.assign(learning_rate(self.config, epoch + number / len(steps)))
+        rows, sums, began = self.schedule.epoch_rows(epoch), Sums(*start.sums), time.monotonic() - start.seconds
+        for number in range(start.step + 1, len(steps) + 1):
+            step, where = steps[number - 1], f"step {number} of {len(steps)}"
+            watch.now(f"epoch {epoch + 1}, {where}", number == start.step + 1 or step.bucket not in self.traced)
+            self.optimizer.learning_rate.assign(learning_rate(self.config, epoch + (number - 1) / len(steps)))
             block, chosen = self.blocks["train"][step.bucket], self.schedule.rows_of(step, rows)
             ids = self._augmented(epoch, step.bucket, block.ids[chosen], chosen)
             sums = add_sums(sums, Sums(*self.train_step(ids, block.labels[chosen]).numpy().tolist()))
-            require_finite(sums.loss, epoch + 1, f"step {number + 1} of {len(steps)}")
+            self.traced.add(step.bucket)
+            require_finite(sums.loss, epoch + 1, where)
+            seconds = time.monotonic() - began
             if reporter:
-                reporter.report(self._progress(epoch, number + 1, len(steps), sums, time.monotonic() - began))
-        return sums
+                reporter.report(self._progress(epoch, number, len(steps), sums, seconds))
+            if recorder and recorder.due() and number < len(steps):
+                recorder.keep(Position(start.history, number, sums, seconds, count_draws(self.model, seeds)))
+        return sums, time.monotonic() - began
 
     def _class_weights(self, num_labels: int) -> np.ndarray:
         """[L] from the examples of all ranks."""

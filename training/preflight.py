@@ -98,12 +98,17 @@ def patience(context: SparkContext) -> int:
     return SECONDS + (UNPACKING_SECONDS if archives else 0)
 
 
-def wait_for_slots(context: SparkContext, processes: int, seconds: int) -> None:
-    """Returns when Spark can run `processes` tasks at once, GPUs included; raises when it cannot in time."""
-    deadline = time.monotonic() + seconds
+def count_slots(context: SparkContext) -> int:
+    """How many tasks Spark can run at once, GPUs included."""
     scheduler = context._jsc.sc()
+    return int(scheduler.maxNumConcurrentTasks(scheduler.resourceProfileManager().defaultResourceProfile()))
+
+
+def wait_for_slots(context: SparkContext, processes: int, seconds: int) -> None:
+    """Returns when Spark can run `processes` tasks at once; raises when it cannot in time."""
+    deadline = time.monotonic() + seconds
     while True:
-        slots = scheduler.maxNumConcurrentTasks(scheduler.resourceProfileManager().defaultResourceProfile())
+        slots = count_slots(context)
         if slots >= processes:
             return
         if is_local(context):

@@ -3,12 +3,15 @@
 A file, because whatever store holds the run is reachable from both sides already, while a port might not be.
 """
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -19,6 +22,7 @@ log = logging.getLogger(__name__)
 
 FILE = "progress.json"
 WRITE_SECONDS = 1.0
+CLOSE_SECONDS = 10.0  # for the last sign to be written
 LINE_SECONDS = 10.0  # between lines where there is no terminal
 
 
@@ -44,31 +48,57 @@ class Progress:
         )
 
 
+@dataclass(frozen=True)
+class Sign:
+    """A sign of life of rank 0's."""
+
+    number: int
+    progress: Progress | None  # none before the first step
+
+
 class Reporter:
-    """Writes progress at most once a WRITE_SECONDS."""
+    """Gives a sign of life each WRITE_SECONDS, with the last progress, in a thread: no step waits for the store."""
 
     def __init__(self, run: str) -> None:
-        self.run, self.due = run, 0.0
+        self.run = run
+        self.progress: Progress | None = None
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._write, name="reporter", daemon=True)
+        self.thread.start()
 
     def report(self, progress: Progress) -> None:
-        """Writes `progress`, or nothing where the last one is fresh."""
-        if time.monotonic() >= self.due:
-            storage.write_json(f"{self.run}/{FILE}", dataclasses.asdict(progress))
-            self.due = time.monotonic() + WRITE_SECONDS
+        """From now on it is this."""
+        self.progress = progress
+
+    def close(self) -> None:
+        """No more signs."""
+        self.over.set()
+        self.thread.join(CLOSE_SECONDS)
+
+    def _write(self) -> None:
+        for number in itertools.count(1):
+            with contextlib.suppress(OSError):  # a store that hiccups: the next sign will do
+                storage.write_json(f"{self.run}/{FILE}", dataclasses.asdict(Sign(number, self.progress)))
+            if self.over.wait(WRITE_SECONDS):
+                return
 
 
-def _read(run: str) -> Progress | None:
+def _read(run: str) -> Sign | None:
     try:
-        return Progress(**json.loads(storage.read_text(f"{run}/{FILE}")))
+        content = json.loads(storage.read_text(f"{run}/{FILE}"))
+        return Sign(content["number"], Progress(**content["progress"]) if content["progress"] else None)
     except (OSError, ValueError):  # not there yet, or the store hiccups: the next look will tell
         return None
 
 
 class Display:
-    """Shows the run's progress while the block lasts: a bar on a terminal, lines in a log."""
+    """Shows the run's progress while the block lasts: a bar on a terminal, lines in a log.
 
-    def __init__(self, run: str) -> None:
-        self.run = run
+    Each sign of life is handed to `look` too, and None each second in which there is no readable one.
+    """
+
+    def __init__(self, run: str, look: Callable[[Sign | None], None]) -> None:
+        self.run, self.look = run, look
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._watch, name="progress", daemon=True)
 
@@ -85,7 +115,9 @@ class Display:
         bar = tqdm(total=0, desc="starting", disable=not sys.stderr.isatty(), leave=False, bar_format="{desc} |{bar}|")
         shown, next_line = None, 0.0
         while not self.done.wait(WRITE_SECONDS):
-            progress = _read(self.run)
+            sign = _read(self.run)
+            self.look(sign)
+            progress = sign.progress if sign else None
             if progress is None or progress == shown:
                 continue
             shown = progress

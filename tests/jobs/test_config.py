@@ -44,6 +44,7 @@ model.architecture model.embedding_size model.units model.layers model.dropout m
 model.word_vectors_frozen
 training.path training.processes training.epochs training.batch_size training.optimizer training.optimizer_options
 training.learning_rate training.warmup_epochs training.decay training.early_stopping_epochs training.start_from
+training.checkpoint_minutes training.max_restarts training.min_processes training.stall_seconds
 training.seed training.class_weights training.label_smoothing training.word_dropout training.word_swap
 evaluation.path evaluation.minimum_accuracy evaluation.minimum_intent_f1
 registry.path registry.name registry.version registry.keep_versions
@@ -195,6 +196,8 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "training.learning_rate=0", "training.warmup_epochs=-1", "training.decay=linear",
         "training.early_stopping_epochs=-1", "training.label_smoothing=1", "training.optimizer=adm",
         "training.optimizer_options={learning_rate = 1}", "training.optimizer_options={use_ema = true}",
+        "training.checkpoint_minutes=-1", "training.max_restarts=-1", "training.min_processes=0",
+        "training.min_processes=3", "training.stall_seconds=0",
         "evaluation.minimum_accuracy=1.1", "evaluation.minimum_intent_f1=-1",
         "registry.keep_versions=-1", "evaluation.minimum_accuracy=nan", "registry.name=", "registry.name=a/b",
         "registry.name=..", "registry.name=a b", "registry.version=0", "registry.version=-1", "registry.version=latest",

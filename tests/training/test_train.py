@@ -17,9 +17,10 @@ from pyspark.sql import SparkSession
 from preprocessing import storage
 from preprocessing.manifest import read_manifest
 from training.artifact import load_model
-from training.checkpoint import read_checkpoint, read_history
+from training.attempt import TrainingFailed
+from training.checkpoint import read_checkpoint, read_history, read_position
 from training.config import ModelConfig, TrainingConfig
-from training.launch import TrainingFailed, train
+from training.launch import train
 from training.schedule import RankSchedule, epoch_steps
 from training.worker import TrainJob, train_worker
 
@@ -41,7 +42,7 @@ def two_processes(spark: SparkSession, dataset: str, tmp_path_factory: pytest.Te
 
 
 def job_for(dataset: str, run: Path, training: TrainingConfig = TRAINING, model: ModelConfig = MODEL) -> TrainJob:
-    return TrainJob(dataset, run.as_uri(), read_manifest(dataset).fingerprint, model, training, 0, 1, {})
+    return TrainJob(dataset, run.as_uri(), read_manifest(dataset).fingerprint, model, training, 1, {})
 
 
 def start(job: TrainJob, file: Path) -> subprocess.Popen:
@@ -122,22 +123,24 @@ def test_the_model_takes_raw_text_from_tensorflow_alone(two_processes: str) -> N
     )
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(dataset: str, tmp_path: Path) -> None:
+def test_a_run_killed_within_an_epoch_goes_on_to_the_same_weights(dataset: str, tmp_path: Path) -> None:
     training = dataclasses.replace(TRAINING, epochs=6)
     model = dataclasses.replace(MODEL, dropout=0.2)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole, killed = (tmp_path / name for name in ("whole", "killed"))
     finish(job_for(dataset, whole, training, model), tmp_path / "job")
-    job = job_for(dataset, killed, training, model)
+    job = job_for(dataset, killed, dataclasses.replace(training, checkpoint_minutes=1e-6), model)
     process = start(job, tmp_path / "job")
-    while not (killed / "checkpoints" / "latest.json").exists():
-        assert process.poll() is None, "the run ended before its first checkpoint"
-        time.sleep(0.01)
+    while not (position := read_position(killed.as_uri())).history or position.step < 2:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    done = read_checkpoint(killed.as_uri()).epoch
-    assert done < 6, "killed too late to prove anything"
-    finish(dataclasses.replace(job, epochs_done=done), tmp_path / "job")
-    assert_same_weights(whole.as_uri(), killed.as_uri(), 1e-6)
+    position = read_position(killed.as_uri())
+    assert position.step and len(position.history) < 6, f"killed at {position}, which proves nothing"
+    finish(dataclasses.replace(job, training=training), tmp_path / "job")
+    assert_same_weights(whole.as_uri(), killed.as_uri(), 0)
+    for one, two in zip(read_history(whole.as_uri()), read_history(killed.as_uri()), strict=True):
+        assert {**one, "seconds": 0, "examples_per_second": 0} == {**two, "seconds": 0, "examples_per_second": 0}
 
 
 # Horovod's own thread complains when its Spark job is cancelled

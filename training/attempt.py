@@ -1,0 +1,85 @@
+"""One `horovod.spark.run`: its result, or which rank failed first, where and why."""
+
+import logging
+import os
+import re
+import sys
+
+from pyspark import SparkContext
+
+from preprocessing import storage
+from training.failures import lost_executors
+from training.guard import Guard
+from training.interrupt import Interrupt
+from training.preflight import is_local
+from training.progress import Display
+from training.quiet import silent_stderr
+from training.reports import Failure, find_failure, read_hosts, read_reports
+from training.worker import TrainJob, train_worker
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 120  # for all ranks to get a slot each
+GLOO_SECONDS = 120  # for all ranks to import TensorFlow and meet; Horovod's own 30 are too few on a busy node
+ENDED = re.compile(r"Process name: (\d+)\s+Exit code: (-?\w+)")  # of Horovod: the rank that ended first
+
+
+class TrainingFailed(RuntimeError):
+    """A rank failed; the message is what it wrote before it died. `final` where it would only do so again."""
+
+    final = False
+
+
+def run_once(
+    context: SparkContext, job: TrainJob, processes: int, interface: str, interrupt: Interrupt
+) -> dict[str, float]:
+    """The best epoch's line of the history; raises TrainingFailed with the first rank's own words."""
+    import horovod.spark
+    from horovod.common.util import gloo_built
+
+    for remains in ("errors", "ranks"):
+        storage.remove(f"{job.run}/{remains}")
+    environment = {
+        "HOROVOD_GLOO_TIMEOUT_SECONDS": str(GLOO_SECONDS),
+        "OMP_NUM_THREADS": str(job.threads),
+    }
+    if is_local(context):  # what the driver can import, its workers can
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    with silent_stderr():  # Horovod's own first question imports TensorFlow, in a process that it starts for that
+        # asked in the same words, it then answers from its cache
+        assert gloo_built(verbose=False), "this Horovod was built without Gloo: build it with scripts/build_horovod.sh"
+    lost = set(lost_executors(context))
+    guard = Guard(job.run, interrupt.end_processes)
+    try:
+        with Display(job.run, guard.look):
+            results = horovod.spark.run(
+                train_worker, args=(job,), num_proc=processes, start_timeout=START_SECONDS, use_gloo=True,
+                env=environment, verbose=0, nics={interface},
+                executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
+            )  # fmt: skip
+    except Exception as error:
+        losses = [loss for loss in lost_executors(context) if loss not in lost]
+        raise _failed(job.run, error, guard, losses) from error
+    finally:
+        interrupt.processes_ended()
+    storage.remove(f"{job.run}/ranks")
+    return dict(results[0])
+
+
+def _failed(run: str, error: Exception, guard: Guard, losses: list[str]) -> TrainingFailed:
+    """The first failure in one line, the rank's traceback as a note."""
+    found = ENDED.search(str(error))
+    ended = (int(found[1]), _how(found[2])) if found and not guard.stopped else None
+    failure = find_failure(read_reports(run), read_hosts(run), ended, guard.where())
+    if not failure:
+        failure = Failure(f"no rank could say why: {error}" if not losses else "ranks are gone")
+    failed = TrainingFailed("; ".join([failure.line, *losses]))
+    failed.final = failure.final
+    if failure.traceback:
+        failed.add_note(failure.traceback)
+    return failed
+
+
+def _how(code: str) -> str:
+    """What an exit code says; None and -1 are Horovod's where nobody could tell it one."""
+    return "is lost with its executor" if code in ("None", "-1") else f"was killed, exit code {code}"

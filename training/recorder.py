@@ -1,0 +1,79 @@
+"""Rank 0's pen: checkpoints, history, TensorBoard and, at the end, the model."""
+
+import dataclasses
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from preprocessing.manifest import DatasetManifest
+from preprocessing.versions import versions
+from preprocessing.vocabulary import read_lines
+from training.checkpoint import Checkpoint, Position, read_checkpoint, write_checkpoint, write_history
+
+if TYPE_CHECKING:
+    import keras
+
+    from training.worker import TrainJob
+
+
+class Recorder:
+    """Writes what there is, in a thread of its own: no rank waits for the store, but for the epoch before."""
+
+    def __init__(self, job: "TrainJob", model: "keras.Model", optimizer: "keras.Optimizer", start: Position) -> None:
+        self.job, self.model, self.optimizer = job, model, optimizer
+        self.state = Checkpoint(start, [], [], [])
+        if start != Position():
+            self.state = read_checkpoint(job.run)
+            model.set_weights(self.state.weights)
+            for variable, value in zip(optimizer.variables, self.state.optimizer, strict=True):
+                variable.assign(value)
+        self.pen = ThreadPoolExecutor(1, "checkpoint")
+        self.writing: Future[None] = self.pen.submit(lambda: None)
+        self.kept_at = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint within an epoch. Raises what went wrong with the last one."""
+        if not self.writing.done():
+            return False
+        self.writing.result()
+        minutes = self.job.training.checkpoint_minutes
+        return minutes > 0 and time.monotonic() - self.kept_at >= 60 * minutes
+
+    def keep(self, position: Position) -> None:
+        """Makes a checkpoint, which is written while training goes on."""
+        self.writing.result()
+        weights, best = self.model.get_weights(), self.state.best
+        if not position.step:
+            *before, last = [row["validation_accuracy"] for row in position.history]
+            best = weights if last > max(before, default=-1.0) else best
+        self.state = Checkpoint(position, weights, [variable.numpy() for variable in self.optimizer.variables], best)
+        self.writing = self.pen.submit(self._write, self.state)
+        self.kept_at = time.monotonic()
+
+    def _write(self, state: Checkpoint) -> None:
+        write_checkpoint(self.job.run, state)
+        if not state.position.step:
+            write_history(self.job.run, state.position.history)
+
+    def finish(self, manifest: DatasetManifest) -> dict[str, float]:
+        """Writes the model of the best epoch, and returns that epoch's line of the history."""
+        from training.export import write_model
+        from training.tensorboard import write_events
+
+        self.writing.result()
+        history = self.state.position.history
+        best = max(history, key=lambda row: row["validation_accuracy"])
+        self.model.set_weights(self.state.best)
+        write_events(f"{self.job.run}/tensorboard", history)
+        lineage = {
+            "dataset": self.job.dataset, "fingerprint": manifest.fingerprint, "corpus": manifest.corpus,
+            "out_of_scope": manifest.out_of_scope, "mask": manifest.mask,
+            "context_turns": manifest.context_turns, "model": dataclasses.asdict(self.job.model),
+            "training": dataclasses.asdict(self.job.training), "metrics": best,
+            "versions": versions(), "trained_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }  # fmt: skip
+        write_model(
+            self.model, read_lines(f"{self.job.dataset}/vocabulary.txt"), read_lines(f"{self.job.dataset}/labels.txt"),
+            manifest.tokenizer, manifest.max_tokens, lineage, f"{self.job.run}/model",
+        )  # fmt: skip
+        return best

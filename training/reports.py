@@ -1,0 +1,86 @@
+"""What ranks leave in the run about themselves, and which of them failed first: the others only saw it go."""
+
+import dataclasses
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from preprocessing import storage
+
+CAUSE, WAITING, LEFT = "cause", "waiting", "left"
+FINAL = ("UserError", "Diverged")  # errors that would only come again
+
+
+@dataclass(frozen=True)
+class Report:
+    """Why a rank ended, by itself."""
+
+    rank: int
+    host: str
+    doing: str  # for example: epoch 2, step 13 of 40
+    error: str
+    traceback: str
+    kind: str  # CAUSE; WAITING where it stalled as another one did not come; LEFT where that one was gone
+    final: bool  # it would only come again
+    time: float
+
+
+def announce(run: str, rank: int) -> None:
+    """Says where a rank is, for the case that it cannot say more."""
+    storage.write_json(f"{run}/ranks/{rank}.json", {"rank": rank, "host": socket.gethostname(), "pid": os.getpid()})
+
+
+def report(run: str, rank: int, doing: str, error: str, traceback: str, kind: str, final: bool = False) -> None:
+    """Writes a rank's report."""
+    facts = Report(rank, socket.gethostname(), doing, error, traceback, kind, final, time.time())
+    storage.write_json(f"{run}/errors/rank-{rank}.json", dataclasses.asdict(facts))
+
+
+def kind_of(error: BaseException) -> str:
+    """Whether an error is the rank's own, or Horovod's word that another rank is gone."""
+    words = str(error).lower()
+    return LEFT if "horovod" in words or "gloo" in words else CAUSE
+
+
+def read_reports(run: str) -> list[Report]:
+    """The reports that there are."""
+    names = storage.files_below(f"{run}/errors")
+    return [Report(**json.loads(storage.read_text(f"{run}/errors/{name}"))) for name in names if ".tmp-" not in name]
+
+
+def read_hosts(run: str) -> dict[int, str]:
+    """Where each rank is that began."""
+    names = storage.files_below(f"{run}/ranks")
+    facts = [json.loads(storage.read_text(f"{run}/ranks/{name}")) for name in names if ".tmp-" not in name]
+    return {fact["rank"]: f"{fact['host']} (process {fact['pid']})" for fact in facts}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What ended a run of all ranks."""
+
+    line: str
+    traceback: str = ""
+    final: bool = False
+
+
+def find_failure(
+    reports: Sequence[Report], hosts: Mapping[int, str], ended: tuple[int, str] | None, last: str
+) -> Failure | None:
+    """The first cause: a rank's own error, else a rank that is gone without a word, else who waited for it.
+
+    `ended` is the rank that Horovod saw end first, and how; `last` is where rank 0 was last seen.
+    """
+    causes = [report for report in reports if report.kind == CAUSE]
+    silent = sorted(set(hosts) - {report.rank for report in reports})
+    if causes or (reports and not silent):
+        first = min(causes or reports, key=lambda report: (report.kind != WAITING, report.time))
+        line = f"rank {first.rank} on {first.host}, {first.doing}: {first.error}"
+        return Failure(line, first.traceback, first.final)
+    if not silent:
+        return None
+    rank, how = ended if ended and ended[0] in silent else (silent[0], "gives no sign of life: it stands still")
+    return Failure(f"rank {rank} on {hosts[rank]} {how}; last seen: {last}")

@@ -1,0 +1,77 @@
+"""Training that goes on from its last checkpoint when processes die or freeze, on fewer of them where it must."""
+
+import logging
+import time
+
+from pyspark import SparkContext
+
+from preprocessing.errors import ClusterError
+from training.attempt import TrainingFailed, run_once
+from training.checkpoint import read_position
+from training.interrupt import Interrupt
+from training.preflight import check_executors, count_slots
+from training.worker import TrainJob
+
+log = logging.getLogger(__name__)
+
+FRUITLESS = 2  # restarts without a new checkpoint, after which another one would not help either
+RETURN_SECONDS = 30  # for lost executors to come back, before training goes on without them
+MINIMUM_SECONDS = 600  # for as many as training.min_processes
+
+
+def run_to_the_end(
+    context: SparkContext, job: TrainJob, interface: str, interrupt: Interrupt
+) -> dict[str, float]:  # fmt: skip
+    """The best epoch's line of the history. Raises TrainingFailed where going on is of no use."""
+    processes, restarts, fruitless = job.training.processes, 0, 0
+    while True:
+        before = read_position(job.run)
+        try:
+            if restarts:
+                interface = check_executors(context, processes, [job.dataset], [job.run], job.hadoop)
+            return run_once(context, job, processes, interface, interrupt)
+        except (TrainingFailed, ClusterError) as error:
+            failed = error
+        position = read_position(job.run)
+        fruitless = fruitless + 1 if restarts and position == before else 0
+        if interrupt.requested.is_set() or getattr(failed, "final", False):
+            raise failed
+        if fruitless == FRUITLESS:
+            raise _given_up(f"{FRUITLESS} restarts from {position} made no progress", failed)
+        if restarts == job.training.max_restarts:
+            raise _given_up(f"training.max_restarts = {restarts}", failed)
+        restarts += 1
+        processes = _wait_for_processes(context, job, interrupt, failed)
+        log.warning(
+            "restart %d of %d, with %d of %d processes from %s: %s", restarts, job.training.max_restarts, processes,
+            job.training.processes, position, failed,
+        )  # fmt: skip
+        for note in getattr(failed, "__notes__", ()):
+            log.warning("%s", note)
+
+
+def _wait_for_processes(context: SparkContext, job: TrainJob, interrupt: Interrupt, failed: Exception) -> int:
+    """With how many processes training can go on. Raises TrainingFailed where they stay too few."""
+    training, began = job.training, time.monotonic()
+    while True:
+        if interrupt.requested.is_set() or context._jsc.sc().isStopped():
+            raise failed
+        slots, waited = count_slots(context), time.monotonic() - began
+        if slots >= training.processes:
+            return training.processes
+        if waited > RETURN_SECONDS and slots >= training.min_processes:
+            return slots
+        if waited > MINIMUM_SECONDS:
+            few = (
+                f"after {MINIMUM_SECONDS} s there are {slots} slots, training.min_processes = {training.min_processes}"
+            )
+            raise _given_up(few, failed)
+        time.sleep(0.5)
+
+
+def _given_up(reason: str, failed: Exception) -> TrainingFailed:
+    """The last failure, and why there is no restart; the checkpoint stays for the same command."""
+    given_up = TrainingFailed(f"{failed}; given up: {reason}")
+    for note in getattr(failed, "__notes__", ()):
+        given_up.add_note(note)
+    return given_up

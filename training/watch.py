@@ -1,0 +1,69 @@
+"""A rank's own watch: Horovod never notices that a rank does not come to a step, and all the others wait for ever."""
+
+import faulthandler
+import math
+import os
+import sys
+import threading
+import time
+import traceback
+from types import FrameType
+
+from training.reports import CAUSE, WAITING, report
+
+PATIENT_SECONDS = 600  # for anything but a step: tracing a function, validation, a store
+TICK_SECONDS = 0.5
+GRACE_SECONDS = 10  # for the report; then the process ends without
+
+
+class Watch:
+    """Ends this process when what it does takes too long, and says what that was."""
+
+    def __init__(self, run: str, rank: int, seconds: float) -> None:
+        self.run, self.rank, self.seconds = run, rank, seconds
+        self.doing, self.limit = "starting", math.inf
+        self.began = False  # whether the first step is done
+        self.since = time.monotonic()
+        self.over = threading.Event()
+        threading.Thread(target=self._look, name="watch", daemon=True).start()
+
+    def now(self, doing: str, patient: bool = False) -> None:
+        """From now on the process does this, with so much time for it."""
+        self.doing, self.began = doing, self.began or not patient
+        self.limit = max(PATIENT_SECONDS, self.seconds) if patient else self.seconds
+        self.since = time.monotonic()
+
+    def close(self) -> None:
+        """The process may take its time again."""
+        self.over.set()
+        faulthandler.cancel_dump_traceback_later()
+
+    def _look(self) -> None:
+        while not self.over.wait(TICK_SECONDS):
+            left = self.since + self.limit - time.monotonic()
+            if left < 0:
+                self._end()
+            if left < math.inf:  # for code that keeps Python's lock, and so this thread from looking
+                faulthandler.dump_traceback_later(left + GRACE_SECONDS, exit=True)
+
+    def _end(self) -> None:
+        faulthandler.dump_traceback_later(GRACE_SECONDS, exit=True)
+        error = f"Stalled: this took longer than {self.limit:g} s (training.stall_seconds)"
+        busy = _busy()
+        text = "\n".join("".join(traceback.format_stack(frame)) for frame in busy or [_main()])
+        report(self.run, self.rank, self.doing, error, text, CAUSE if busy else WAITING)
+        os._exit(1)
+
+
+def _main() -> FrameType:
+    return sys._current_frames()[threading.main_thread().ident or 0]
+
+
+def _busy() -> list[FrameType]:
+    """What this rank's Python code does; nothing where TensorFlow waits for other ranks."""
+    ours = {t.ident for t in threading.enumerate() if not isinstance(t, threading._DummyThread)}
+    # threads of TensorFlow's in which Python functions of the model's run
+    frames = [frame for thread, frame in sys._current_frames().items() if thread not in ours]
+    if "tensorflow" not in _main().f_code.co_filename:
+        frames.append(_main())
+    return frames
