@@ -81,5 +81,7 @@ def _failed(run: str, error: Exception, guard: Guard, losses: list[str]) -> Trai
 
 
 def _how(code: str) -> str:
-    """What an exit code says; None and -1 are Horovod's where nobody could tell it one."""
-    return "is lost with its executor" if code in ("None", "-1") else f"was killed, exit code {code}"
+    """What the exit code of a rank without a report says; None and -1 are Horovod's where nobody could tell it one."""
+    if code in ("None", "-1"):
+        return "is lost with its executor"
+    return f"was killed, exit code {code}" if int(code) > 128 else f"ended with exit code {code}: see its log"

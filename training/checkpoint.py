@@ -32,7 +32,7 @@ class Position(NamedTuple):
         """For people."""
         if not self.history and not self.step:
             return "the beginning"
-        return f"epoch {len(self.history)}" + (f" and {self.step} steps" if self.step else "")
+        return f"step {self.step} of epoch {len(self.history) + 1}" if self.step else f"epoch {len(self.history)}"
 
 
 class Checkpoint(NamedTuple):

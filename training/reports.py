@@ -39,10 +39,18 @@ def report(run: str, rank: int, doing: str, error: str, traceback: str, kind: st
     storage.write_json(f"{run}/errors/rank-{rank}.json", dataclasses.asdict(facts))
 
 
-def kind_of(error: BaseException) -> str:
+def in_one_line(error: BaseException) -> str:
+    """An exception's type and words; of TensorFlow's graph, where a stack comes before them, the words alone."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Graph execution error"):
+        said = [line for line in lines if not line.startswith((" ", "\t", "Hint:", "Detected at", "Traceback"))]
+        lines = said[-1:]
+    return f"{type(error).__name__}: {' '.join(lines)}"
+
+
+def kind_of(line: str) -> str:
     """Whether an error is the rank's own, or Horovod's word that another rank is gone."""
-    words = str(error).lower()
-    return LEFT if "horovod" in words or "gloo" in words else CAUSE
+    return LEFT if "Horovod" in line or "gloo" in line.lower() else CAUSE
 
 
 def read_reports(run: str) -> list[Report]:

@@ -18,7 +18,7 @@ from training.device import take_device
 from training.progress import Reporter
 from training.quiet import import_tensorflow
 from training.recorder import Recorder
-from training.reports import CAUSE, FINAL, announce, kind_of, report
+from training.reports import CAUSE, FINAL, announce, in_one_line, kind_of, report
 from training.warm_start import carry_over
 from training.watch import Watch
 
@@ -46,10 +46,11 @@ def train_worker(job: TrainJob) -> dict[str, float] | None:
     try:
         return _train(job, watch, reporter)
     except BaseException as error:
-        kind, name = kind_of(error), type(error).__name__
+        line = in_one_line(error)
+        kind = kind_of(line)
         # before the first step, what is wrong with the model or the environment would only come again
-        final = name in FINAL or not (watch.began or kind != CAUSE or isinstance(error, OSError))
-        report(job.run, rank, watch.doing, f"{name}: {error}", traceback.format_exc(), kind, final)
+        final = type(error).__name__ in FINAL or not (watch.began or kind != CAUSE or isinstance(error, OSError))
+        report(job.run, rank, watch.doing, line, traceback.format_exc(), kind, final)
         raise
     finally:
         watch.close()

@@ -27,7 +27,7 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
     write_checkpoint(run, checkpoint(1, 20))
     read = read_checkpoint(run)
     assert read.position == read_position(run) == checkpoint(1, 20).position
-    assert str(read.position) == "epoch 1 and 20 steps"
+    assert str(read.position) == "step 20 of epoch 2"
     np.testing.assert_array_equal(read.weights[0], np.full((2, 2), 1))
     assert (len(read.weights), len(read.optimizer), len(read.best), latest_epoch(run)) == (2, 1, 0, 1)
 

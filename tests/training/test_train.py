@@ -100,7 +100,8 @@ def test_a_run_leaves_what_the_design_says(two_processes: str) -> None:
 def test_a_finished_run_is_left_alone(two_processes: str, spark: SparkSession, dataset: str) -> None:
     path = Path(two_processes.removeprefix("file://"))
     before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
-    train(spark, dataset, MODEL, dataclasses.replace(TRAINING, path=str(path), processes=2))
+    other = dataclasses.replace(TRAINING, checkpoint_minutes=1, max_restarts=1, min_processes=2, stall_seconds=9)
+    train(spark, dataset, MODEL, dataclasses.replace(other, path=str(path), processes=2))
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
 
 

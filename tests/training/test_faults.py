@@ -1,0 +1,184 @@
+"""What happens to processes on a cluster, done to those of a real training: it goes on to the same weights."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from pyspark.sql import SparkSession
+
+from training.attempt import TrainingFailed
+from training.checkpoint import read_checkpoint, read_history
+from training.config import ModelConfig, TrainingConfig
+from training.launch import train
+
+pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
+
+MODEL = ModelConfig(embedding_size=8, units=32, dropout=0.2)
+TRAINING = TrainingConfig(
+    epochs=3, batch_size=7, learning_rate=0.01, processes=2, stall_seconds=8, checkpoint_minutes=1e-6, max_restarts=5
+)
+
+# An architecture of a user's: the LSTM, with a layer that strikes its process in a training step. Of FAULTS, a file
+# each, rank and function, the first that is left strikes at the process' fifth step and is taken away, or stays.
+FAULTY = """
+import os, resource, signal, time
+from pathlib import Path
+import keras, psutil, tensorflow as tf
+from training.zoo import lstm
+
+DIRECTORY = Path({directory!r})
+RANK = int(os.environ.get("HOROVOD_RANK", "0"))  # the driver imports this too
+steps = 0
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def freeze():
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+def sleep_for_ever():
+    time.sleep(1e9)
+
+def throw():
+    raise ArithmeticError("this rank cannot count")
+
+def fill_the_disk():  # no file may grow beyond so many bytes: a report fits, a checkpoint does not
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16000, 16000))
+
+def lose_the_executor():  # for good: no other one starts without this file
+    (DIRECTORY / "java-options").unlink()
+    next(process for process in psutil.Process().parents() if process.name() == "java").kill()
+    time.sleep(1e9)
+
+def strike():
+    global steps
+    steps += 1
+    if steps == 1:
+        (DIRECTORY / f"pid-{{os.getpid()}}").touch()
+    if steps == 5:
+        for file in sorted(DIRECTORY.glob("fault-*"))[:1]:
+            _, _, rank, name, life = file.name.split("-")
+            if RANK == int(rank):
+                if life == "once":
+                    file.unlink()
+                globals()[name]()
+
+class Struck(keras.layers.Layer):
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        with tf.control_dependencies([tf.py_function(strike, [], [])]):
+            return tf.identity(inputs)
+
+def build(config, vocabulary_size, num_labels):
+    model = lstm(config, vocabulary_size, num_labels)
+    return keras.Model(model.input, Struck()(model.output))
+"""
+
+
+def faulty(directory: Path, *faults: str) -> ModelConfig:
+    """The model with these faults, each `rank-function-once` or `rank-function-always`."""
+    module = f"faulty_{directory.name}"
+    (directory / f"{module}.py").write_text(FAULTY.format(directory=str(directory)))
+    for number, fault in enumerate(faults):
+        (directory / f"fault-{number}-{fault}").touch()
+    return dataclasses.replace(MODEL, architecture=f"{module}:build")
+
+
+def assert_no_process_is_left(directory: Path) -> None:
+    pids = [int(file.name.removeprefix("pid-")) for file in directory.glob("pid-*")]
+    assert pids
+    deadline = time.monotonic() + 20  # until those are gone that Horovod ends with grace
+    while any(psutil.pid_exists(pid) for pid in pids):
+        assert time.monotonic() < deadline, [pid for pid in pids if psutil.pid_exists(pid)]
+        time.sleep(0.2)
+
+
+def test_five_faults_in_one_run_change_nothing(
+    spark: SparkSession, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = ("1-kill", "1-freeze", "1-sleep_for_ever", "1-throw", "0-fill_the_disk")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = faulty(tmp_path, *(f"{fault}-once" for fault in faults))
+    runs = [tmp_path / name for name in ("struck", "spared")]
+    train(spark, dataset, model, dataclasses.replace(TRAINING, path=str(runs[0])))
+    assert not list(tmp_path.glob("fault-*")), "not every fault struck"
+    assert_no_process_is_left(tmp_path)
+    said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("restart ")]
+    where = r"epoch \d, step \d+ of \d+"
+    expected = [
+        rf"rank 1 on \S+ \(process \d+\) was killed, exit code 137; last seen: ({where}|before any step)",
+        r"rank 1 on \S+ \(process \d+\) gives no sign of life: it stands still; last seen: ",
+        rf"rank 1 on \S+, {where}: Stalled: this took longer than 8 s",
+        rf"rank 1 on \S+, {where}: UnknownError: ArithmeticError: this rank cannot count$",
+        rf"rank 0 on \S+, {where}: OSError: \[Errno 27\] File too large",
+    ]
+    for number, (line, words) in enumerate(zip(said, expected, strict=True), 1):
+        assert re.match(
+            rf"restart {number} of 5, with 2 of 2 processes from (the beginning|step \d+ of epoch \d): {words}", line
+        ), line
+    assert "in sleep_for_ever" in caplog.text, "the rank's own traceback is missing"
+
+    train(spark, dataset, model, dataclasses.replace(TRAINING, path=str(runs[1]), checkpoint_minutes=0))
+    struck, spared = (read_checkpoint(run.as_uri()).weights for run in runs)
+    for one, other in zip(struck, spared, strict=True):
+        np.testing.assert_array_equal(one, other)
+    struck_rows, spared_rows = (read_history(run.as_uri()) for run in runs)
+    for one, other in zip(struck_rows, spared_rows, strict=True):
+        assert {**one, "seconds": 0, "examples_per_second": 0} == {**other, "seconds": 0, "examples_per_second": 0}
+    assert {path.name for path in runs[0].iterdir()} == {path.name for path in runs[1].iterdir()}
+
+
+def test_a_fault_that_comes_again_is_given_up(
+    spark: SparkSession, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = faulty(tmp_path, "0-throw-always")
+    training = dataclasses.replace(TRAINING, path=str(tmp_path / "run"), processes=1, checkpoint_minutes=0)
+    words = r"ArithmeticError: this rank cannot count.*; given up: 2 restarts from the beginning made no progress"
+    with pytest.raises(TrainingFailed, match=f"(?s){words}"):
+        train(spark, dataset, model, training)
+    assert_no_process_is_left(tmp_path)
+    assert not (tmp_path / "run" / "progress.json").exists() and not (tmp_path / "run.lease").exists()
+
+
+ON_TWO_EXECUTORS = """
+import sys
+from jobs.cli import configure_logging, make_session
+from jobs.config import AppConfig, SparkConfig
+from tests.training.test_faults import MODEL, TRAINING
+import dataclasses
+from training.launch import train
+dataset, run, architecture, options = sys.argv[1:]
+configure_logging()
+conf = {"spark.master": "local-cluster[2,1,512]", "spark.executor.memory": "512m",
+        "spark.executor.extraJavaOptions": f"@{options}"}
+with make_session(AppConfig(spark=SparkConfig(conf))) as spark:
+    model = dataclasses.replace(MODEL, architecture=architecture)
+    train(spark, dataset, model, dataclasses.replace(TRAINING, path=run))
+"""
+
+
+def test_training_goes_on_without_an_executor_that_does_not_come_back(dataset: str, tmp_path: Path) -> None:
+    model = faulty(tmp_path, "1-lose_the_executor-once")
+    options = tmp_path / "java-options"
+    options.write_text("-XX:TieredStopAtLevel=1")
+    root, run = Path(__file__).parents[2], tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-c", ON_TWO_EXECUTORS, dataset, str(run), model.architecture, str(options)],
+        env={**os.environ, "PYTHONPATH": f"{root}:{tmp_path}"}, capture_output=True, text=True, check=False,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-5000:]
+    assert re.search(
+        r"restart 1 of 5, with 1 of 2 processes from .*: rank 1 on .* is lost with its executor", done.stderr
+    )
+    assert [row["epoch"] for row in read_history(run.as_uri())] == [1, 2, 3]
+    assert_no_process_is_left(tmp_path)
