@@ -1,6 +1,6 @@
 # Parley: everything a developer types. CORPUS and DATA belong to `make demo`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-cluster test-spark35 check bench-preprocess lock clean
+.PHONY: help setup demo test test-fast test-faults test-cluster test-spark35 check bench-preprocess lock clean
 
 CORPUS ?= shop
 DATA ?=
@@ -20,6 +20,9 @@ test: setup  ## all tests that need no cluster
 
 test-cluster: setup  ## the tests against real servers, which they start and stop: two files at a time
 	$(PYTEST) tests/cluster -n 2 --dist loadfile --durations=15
+
+test-faults: setup  ## one training that is killed twenty times (6 minutes)
+	$(PYTEST) tests/training/test_faults.py -m cluster
 
 test-fast: setup  ## only the tests without JVM and TensorFlow
 	$(PYTEST) tests -m "not spark and not tensorflow and not horovod and not cluster"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import random
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import psutil
 import pytest
 from pyspark.sql import SparkSession
 
+import training.guard
 from training.attempt import TrainingFailed
 from training.checkpoint import read_checkpoint, read_history
 from training.config import ModelConfig, TrainingConfig
@@ -25,8 +27,8 @@ TRAINING = TrainingConfig(
     epochs=3, batch_size=7, learning_rate=0.01, processes=2, stall_seconds=8, checkpoint_minutes=1e-6, max_restarts=5
 )
 
-# An architecture of a user's: the LSTM, with a layer that strikes its process in a training step. Of FAULTS, a file
-# each, rank and function, the first that is left strikes at the process' fifth step and is taken away, or stays.
+# An architecture of a user's: the LSTM, with a layer that strikes its process in a training step. Of the faults, a file
+# each that names rank, function and the process' step, the first one that is left strikes, and is gone, or stays.
 FAULTY = """
 import os, resource, signal, time
 from pathlib import Path
@@ -62,13 +64,12 @@ def strike():
     steps += 1
     if steps == 1:
         (DIRECTORY / f"pid-{{os.getpid()}}").touch()
-    if steps == 5:
-        for file in sorted(DIRECTORY.glob("fault-*"))[:1]:
-            _, _, rank, name, life = file.name.split("-")
-            if RANK == int(rank):
-                if life == "once":
-                    file.unlink()
-                globals()[name]()
+    for file in sorted(DIRECTORY.glob("fault-*"))[:1]:
+        _, _, rank, name, step, life = file.name.split("-")
+        if (RANK, steps) == (int(rank), int(step)):
+            if life == "once":
+                file.unlink()
+            globals()[name]()
 
 class Struck(keras.layers.Layer):
     def call(self, inputs, training=False):
@@ -84,11 +85,11 @@ def build(config, vocabulary_size, num_labels):
 
 
 def faulty(directory: Path, *faults: str) -> ModelConfig:
-    """The model with these faults, each `rank-function-once` or `rank-function-always`."""
+    """The model with these faults, each `rank-function-step-once` or `rank-function-step-always`."""
     module = f"faulty_{directory.name}"
     (directory / f"{module}.py").write_text(FAULTY.format(directory=str(directory)))
     for number, fault in enumerate(faults):
-        (directory / f"fault-{number}-{fault}").touch()
+        (directory / f"fault-{number:02d}-{fault}").touch()
     return dataclasses.replace(MODEL, architecture=f"{module}:build")
 
 
@@ -101,12 +102,20 @@ def assert_no_process_is_left(directory: Path) -> None:
         time.sleep(0.2)
 
 
+def assert_same_runs(struck: Path, spared: Path) -> None:
+    """To the last bit, but for the time that they took."""
+    for one, other in zip(*(read_checkpoint(run.as_uri()).weights for run in (struck, spared)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(*(read_history(run.as_uri()) for run in (struck, spared)), strict=True):
+        assert {**one, "seconds": 0, "examples_per_second": 0} == {**other, "seconds": 0, "examples_per_second": 0}
+
+
 def test_five_faults_in_one_run_change_nothing(
     spark: SparkSession, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     faults = ("1-kill", "1-freeze", "1-sleep_for_ever", "1-throw", "0-fill_the_disk")
     monkeypatch.syspath_prepend(str(tmp_path))
-    model = faulty(tmp_path, *(f"{fault}-once" for fault in faults))
+    model = faulty(tmp_path, *(f"{fault}-5-once" for fault in faults))
     runs = [tmp_path / name for name in ("struck", "spared")]
     train(spark, dataset, model, dataclasses.replace(TRAINING, path=str(runs[0])))
     assert not list(tmp_path.glob("fault-*")), "not every fault struck"
@@ -127,24 +136,22 @@ def test_five_faults_in_one_run_change_nothing(
     assert "in sleep_for_ever" in caplog.text, "the rank's own traceback is missing"
 
     train(spark, dataset, model, dataclasses.replace(TRAINING, path=str(runs[1]), checkpoint_minutes=0))
-    struck, spared = (read_checkpoint(run.as_uri()).weights for run in runs)
-    for one, other in zip(struck, spared, strict=True):
-        np.testing.assert_array_equal(one, other)
-    struck_rows, spared_rows = (read_history(run.as_uri()) for run in runs)
-    for one, other in zip(struck_rows, spared_rows, strict=True):
-        assert {**one, "seconds": 0, "examples_per_second": 0} == {**other, "seconds": 0, "examples_per_second": 0}
+    assert_same_runs(*runs)
     assert {path.name for path in runs[0].iterdir()} == {path.name for path in runs[1].iterdir()}
 
 
-def test_a_fault_that_comes_again_is_given_up(
-    spark: SparkSession, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_only_process_stands_still_and_then_fails_each_time(
+    spark: SparkSession, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    model = faulty(tmp_path, "0-throw-always")
-    training = dataclasses.replace(TRAINING, path=str(tmp_path / "run"), processes=1, checkpoint_minutes=0)
-    words = r"ArithmeticError: this rank cannot count.*; given up: 2 restarts from the beginning made no progress"
-    with pytest.raises(TrainingFailed, match=f"(?s){words}"):
-        train(spark, dataset, model, training)
+    monkeypatch.setattr(training.guard, "SILENT_SECONDS", 5.0)
+    model = faulty(tmp_path, "0-freeze-5-once", "0-throw-5-always")
+    config = dataclasses.replace(TRAINING, path=str(tmp_path / "run"), processes=1, checkpoint_minutes=0)
+    words = r"ArithmeticError: this rank cannot count; given up: 2 restarts from the beginning made no progress$"
+    with pytest.raises(TrainingFailed, match=words):
+        train(spark, dataset, model, config)
+    assert "restart 1 of 5, with 1 of 1 processes from the beginning: rank 0 on " in caplog.text
+    assert "gives no sign of life: it stands still; last seen: epoch 1, step 4 of" in caplog.text
     assert_no_process_is_left(tmp_path)
     assert not (tmp_path / "run" / "progress.json").exists() and not (tmp_path / "run.lease").exists()
 
@@ -167,7 +174,7 @@ with make_session(AppConfig(spark=SparkConfig(conf))) as spark:
 
 
 def test_training_goes_on_without_an_executor_that_does_not_come_back(dataset: str, tmp_path: Path) -> None:
-    model = faulty(tmp_path, "1-lose_the_executor-once")
+    model = faulty(tmp_path, "1-lose_the_executor-5-once")
     options = tmp_path / "java-options"
     options.write_text("-XX:TieredStopAtLevel=1")
     root, run = Path(__file__).parents[2], tmp_path / "run"
@@ -181,4 +188,20 @@ def test_training_goes_on_without_an_executor_that_does_not_come_back(dataset: s
         r"restart 1 of 5, with 1 of 2 processes from .*: rank 1 on .* is lost with its executor", done.stderr
     )
     assert [row["epoch"] for row in read_history(run.as_uri())] == [1, 2, 3]
+    assert_no_process_is_left(tmp_path)
+
+
+@pytest.mark.cluster
+def test_twenty_random_kills_change_nothing(
+    spark: SparkSession, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too long for every day: make test-faults."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    draw = random.Random(1)
+    model = faulty(tmp_path, *(f"{draw.randrange(2)}-kill-{draw.randrange(4, 9)}-once" for _ in range(20)))
+    runs, config = [tmp_path / name for name in ("struck", "spared")], dataclasses.replace(TRAINING, epochs=5)
+    train(spark, dataset, model, dataclasses.replace(config, path=str(runs[0]), max_restarts=20))
+    assert not list(tmp_path.glob("fault-*")), "not every kill struck"
+    train(spark, dataset, model, dataclasses.replace(config, path=str(runs[1]), checkpoint_minutes=0))
+    assert_same_runs(*runs)
     assert_no_process_is_left(tmp_path)

@@ -1,0 +1,72 @@
+"""Which rank failed first, from what ranks left behind."""
+
+from pathlib import Path
+
+from training.reports import (
+    CAUSE,
+    LEFT,
+    WAITING,
+    Report,
+    announce,
+    find_failure,
+    kind_of,
+    read_hosts,
+    read_reports,
+    report,
+)
+
+HOSTS = {0: "a", 1: "b", 2: "c"}
+LAST = "epoch 2, step 3 of 9"
+
+
+def said(rank: int, kind: str, time: float, final: bool = False) -> Report:
+    return Report(rank, HOSTS[rank], "epoch 2, step 4 of 9", f"{kind} of {rank}", "its stack", kind, final, time)
+
+
+def line(*reports: Report, ended: tuple[int, str] | None = None) -> str:
+    failure = find_failure(reports, HOSTS, ended, LAST)
+    assert failure
+    return failure.line
+
+
+def test_a_rank_with_a_cause_of_its_own_comes_before_all_others() -> None:
+    assert (
+        line(said(0, LEFT, 1), said(1, WAITING, 2), said(2, CAUSE, 3))
+        == "rank 2 on c, epoch 2, step 4 of 9: cause of 2"
+    )
+    assert line(said(2, CAUSE, 3), said(1, CAUSE, 2)).startswith("rank 1 on b")
+
+
+def test_a_rank_that_is_gone_without_a_word_comes_before_those_that_missed_it() -> None:
+    reports = said(0, LEFT, 1), said(2, WAITING, 2)
+    assert line(*reports) == f"rank 1 on b gives no sign of life: it stands still; last seen: {LAST}"
+    assert line(*reports, ended=(1, "was killed")) == f"rank 1 on b was killed; last seen: {LAST}"
+    assert line(*reports, ended=(0, "was killed")).startswith("rank 1 on b gives no sign of life")
+
+
+def test_where_all_only_waited_the_first_one_is_named() -> None:
+    assert line(said(0, LEFT, 1), said(1, WAITING, 3), said(2, WAITING, 2)).startswith("rank 2 on c")
+
+
+def test_where_no_rank_began_there_is_nothing_to_say() -> None:
+    assert find_failure([], {}, (0, "was killed"), LAST) is None
+
+
+def test_the_first_cause_decides_whether_it_would_come_again() -> None:
+    failure = find_failure([said(0, CAUSE, 2), said(1, CAUSE, 1, final=True)], HOSTS, None, LAST)
+    assert failure and failure.final and failure.traceback == "its stack"
+
+
+def test_horovods_word_that_others_are_gone_is_no_cause() -> None:
+    assert kind_of("UnknownError: Horovod has been shut down. This was caused by") == LEFT
+    assert kind_of("ArithmeticError: one too many") == CAUSE
+
+
+def test_reports_and_hosts_are_read_back(tmp_path: Path) -> None:
+    run = tmp_path.as_uri()
+    assert read_reports(run) == [] and read_hosts(run) == {}
+    announce(run, 3)
+    report(run, 3, "starting", "OSError: full", "its stack", CAUSE)
+    (found,) = read_reports(run)
+    assert (found.rank, found.doing, found.error, found.final) == (3, "starting", "OSError: full", False)
+    assert list(read_hosts(run)) == [3]
