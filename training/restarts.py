@@ -19,9 +19,7 @@ RETURN_SECONDS = 30  # for lost executors to come back, before training goes on 
 MINIMUM_SECONDS = 600  # for as many as training.min_processes
 
 
-def run_to_the_end(
-    context: SparkContext, job: TrainJob, interface: str, interrupt: Interrupt
-) -> dict[str, float]:  # fmt: skip
+def run_to_the_end(context: SparkContext, job: TrainJob, interface: str, interrupt: Interrupt) -> dict[str, float]:
     """The best epoch's line of the history. Raises TrainingFailed where going on is of no use."""
     processes, restarts, fruitless = job.training.processes, 0, 0
     while True:
