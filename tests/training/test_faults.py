@@ -158,12 +158,13 @@ def test_the_only_process_stands_still_and_then_fails_each_time(
 
 
 ON_TWO_EXECUTORS = """
-import sys
+import dataclasses, sys
 from jobs.cli import configure_logging, make_session
 from jobs.config import AppConfig, SparkConfig
 from tests.training.test_faults import MODEL, TRAINING
-import dataclasses
+import training.restarts
 from training.launch import train
+training.restarts.RETURN_SECONDS = 2
 dataset, run, architecture, options = sys.argv[1:]
 configure_logging()
 conf = {"spark.master": "local-cluster[2,1,512]", "spark.executor.memory": "512m",
