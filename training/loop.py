@@ -14,10 +14,11 @@ from training.augment import augment, row_numbers
 from training.checkpoint import Position
 from training.config import TrainingConfig
 from training.data import Block, Ids
+from training.exchange import Ranks
 from training.progress import Progress, Reporter
 from training.recorder import Recorder
-from training.schedule import Ints, RankSchedule, epoch_steps
-from training.step import AllReduce, Sums, add_sums, balanced_weights, make_evaluation_step, make_train_step
+from training.schedule import Ints, RankSchedule, epoch_steps, words_of_a_step
+from training.step import Sums, add_sums, balanced_weights, make_evaluation_step, make_train_step
 from training.watch import Watch
 
 EVALUATION_BATCH = 1024
@@ -97,15 +98,16 @@ class Loop:
 
     def __init__(
         self, model: keras.Model, optimizer: keras.Optimizer, config: TrainingConfig, manifest: DatasetManifest,
-        blocks: dict[str, list[Block]], rank: int, processes: int, allreduce: AllReduce,
+        blocks: dict[str, list[Block]], rank: int, processes: int, ranks: Ranks,
     ) -> None:  # fmt: skip
         self.model, self.optimizer, self.config, self.rank = model, optimizer, config, rank
-        self.blocks, self.allreduce = blocks, allreduce
+        self.blocks, self.ranks = blocks, ranks
         self.files = manifest.splits["train"]
         self.schedule = RankSchedule(self.files, rank, processes, config.seed)
         self.numbers = [row_numbers(self.files, self.schedule.mine, bucket) for bucket in range(len(blocks["train"]))]
         weights = self._class_weights(manifest.num_labels) if config.class_weights == "balanced" else None
-        self.train_step = make_train_step(model, optimizer, allreduce, weights, config.label_smoothing)
+        words = words_of_a_step(self.files, manifest.buckets, config.batch_size)
+        self.train_step = make_train_step(model, optimizer, ranks, weights, config.label_smoothing, words)
         self.evaluation_step = make_evaluation_step(model)
         self.traced: set[int] = set()  # buckets whose first step is done, which takes long
 
@@ -152,7 +154,7 @@ class Loop:
     def _class_weights(self, num_labels: int) -> np.ndarray:
         """[L] from the examples of all ranks."""
         own = sum(np.bincount(block.labels, minlength=num_labels) for block in self.blocks["train"])
-        (counts,) = self.allreduce([tf.constant(own, tf.float64)])
+        (counts,) = self.ranks.add([tf.constant(own, tf.float64)])
         return balanced_weights(counts.numpy())
 
     def _augmented(self, epoch: int, bucket: int, ids: Ids, chosen: Ints) -> Ids:
@@ -173,5 +175,5 @@ class Loop:
             for start in range(0, len(block.labels), EVALUATION_BATCH):
                 part = slice(start, start + EVALUATION_BATCH)
                 own = add_sums(own, Sums(*self.evaluation_step(block.ids[part], block.labels[part]).numpy().tolist()))
-        (total,) = self.allreduce([tf.constant(own, tf.float64)])
+        (total,) = self.ranks.add([tf.constant(own, tf.float64)])
         return Sums(*total.numpy().tolist())

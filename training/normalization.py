@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-Tensors = list[tf.Tensor]
+from training.exchange import Tensors
 
 
 @contextmanager

@@ -48,6 +48,12 @@ def epoch_steps(files: Sequence[DataFile], batch_size: int, seed: int, epoch: in
     return [steps[index] for index in order]
 
 
+def words_of_a_step(files: Sequence[DataFile], buckets: Sequence[int], batch_size: int) -> float:
+    """How many words, padding among them, the examples of a step have on average."""
+    totals = np.sum([file.rows_per_bucket for file in files], axis=0)
+    return float(np.dot(totals, buckets) / totals.sum() * batch_size)
+
+
 class RankSchedule:
     """The rows of one rank in every step.
 

@@ -1,10 +1,11 @@
 """The training step: what N processes compute is what one would with the same global batch.
 
-Each rank takes the gradients of its *summed* loss; one allreduce adds them up together with the sums of loss, hits and
-examples; the total is divided by the global number of examples. No mean of means anywhere. Only batch normalisation
-needs further ones, two a layer and as many for its gradients: normalization.py.
+Each rank takes the gradients of its *summed* loss; one exchange adds them up together with the sums of loss, hits and
+examples; the total is divided by the global number of examples. No mean of means anywhere. An embedding has an exchange
+of its own (exchange.py), and batch normalisation two a layer and as many for its gradients (normalization.py).
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,10 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.vocabulary import UNKNOWN
-from training.normalization import Tensors, global_moments
-
-# Adds tensors up over all ranks; a name besides "step", the same on all of them, tells one exchange from another.
-AllReduce = Callable[..., Tensors]
+from training.exchange import Ranks, mean_gradients
+from training.normalization import global_moments
 
 
 class Sums(NamedTuple):
@@ -58,48 +57,29 @@ def with_weights(ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.full((1, ids.shape[1]), UNKNOWN, np.int32), np.zeros(1, np.int32), np.zeros(1, np.float32)
 
 
-def alone(tensors: Tensors, name: str = "step") -> Tensors:
-    """The sums over the ranks of a single process."""
-    return tensors
-
-
-def allreduce_fused(tensors: Tensors, name: str = "step") -> Tensors:
-    """Sums over all ranks, travelling as one vector: a step costs one exchange, whatever the number of weights."""
-    import horovod.tensorflow as hvd
-
-    flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
-    total = hvd.allreduce(flat, op=hvd.Sum, name=name, ignore_name_scope=True)
-    parts = tf.split(total, [int(np.prod(tensor.shape)) for tensor in tensors])
-    return [tf.reshape(part, tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
-
-
 def make_train_step(
-    model: keras.Model, optimizer: keras.Optimizer, allreduce: AllReduce, class_weights: np.ndarray | None = None,
-    label_smoothing: float = 0.0,
+    model: keras.Model, optimizer: keras.Optimizer, ranks: Ranks, class_weights: np.ndarray | None = None,
+    label_smoothing: float = 0.0, words: float = math.inf,
 ) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:  # fmt: skip
     """A function (ids [B, T], labels [B]) -> [loss, correct, examples] summed over all ranks, which updates `model`.
 
     With class_weights [L] it learns from the examples so weighted, and with label_smoothing from labels so smoothed;
     what it returns is neither. A rank without examples in a step passes B = 0 and still takes part in the exchange.
+    `words` is how many different words a step has, at most.
     """
     variables = model.trainable_variables
     optimizer.build(variables)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape, global_moments(model, allreduce, weights):
+        with tf.GradientTape() as tape, global_moments(model, ranks.add, weights):
             probabilities = model(ids, training=True)
             shares = weights if class_weights is None else weights * tf.gather(class_weights, labels)
             loss = tf.reduce_sum(cross_entropies(labels, probabilities, label_smoothing) * shares)
         sums = example_sums(labels, weights, probabilities)
-        # Dense, those of the embedding too: Keras' Adam would square the gradients of a word that comes twice one by
-        # one, and what it computes would depend on how the batch is cut into ranks. And of a known shape, which that of
-        # a Dense over words has not.
-        zero = tf.UnconnectedGradients.ZERO
-        gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients=zero)
-        gradients = [tf.reshape(tf.convert_to_tensor(g), v.shape) for g, v in zip(gradients, variables, strict=True)]
-        *gradients, sums = allreduce([*gradients, sums])
-        optimizer.apply([gradient / sums[2] for gradient in gradients], variables)
+        gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients="zero")
+        means, sums = mean_gradients(gradients, variables, sums, ranks, words)
+        optimizer.apply(means, variables)
         return sums
 
     return lambda ids, labels: step(*with_weights(ids, labels))

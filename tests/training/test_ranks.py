@@ -1,7 +1,8 @@
 """What several ranks compute, for everything that a step can be made of: real Horovod processes, without Spark."""
 
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import cloudpickle
@@ -52,8 +53,8 @@ def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield ids.astype(np.int32), draw.integers(0, LABELS, rows).astype(np.int32)
 
 
-def trained(case: str, allreduce: Callable[..., Any], rank: int, processes: int) -> list[np.ndarray]:
-    """The weights after an epoch over this rank's part of the batches."""
+def trained(case: str, ranks: Any, words: float, rank: int, processes: int) -> list[np.ndarray]:
+    """The weights after an epoch over this rank's part of the batches, said to have so many words."""
     import keras
 
     from training.optimizers import make_optimizer
@@ -64,7 +65,7 @@ def trained(case: str, allreduce: Callable[..., Any], rank: int, processes: int)
     keras.utils.set_random_seed(3)
     build = {**ZOO, "own": own_model}[architecture]
     model = build(ModelConfig(embedding_size=8, units=6, dropout=0.0), WORDS, LABELS)
-    step = make_train_step(model, make_optimizer(config), allreduce, label_smoothing=config.label_smoothing)
+    step = make_train_step(model, make_optimizer(config), ranks, label_smoothing=config.label_smoothing, words=words)
     for ids, labels in batches():
         step(ids[rank::processes], labels[rank::processes])
     return model.get_weights()
@@ -74,12 +75,16 @@ def alone_and_together(cases: list[str]) -> dict[str, tuple[list[np.ndarray], li
     """In one rank: the weights that one process gets with all examples (in rank 0 only), and those of this rank."""
     import horovod.tensorflow as hvd
 
-    from training.step import allreduce_fused, alone
+    from training.exchange import ALONE, TOGETHER
 
     hvd.init()
     rank, size = hvd.rank(), hvd.size()
+    travel = dict.fromkeys(CASES, 0.0) | {"smoothed": math.inf}  # embeddings by their rows, in one case whole
     return {
-        case: (trained(case, alone, 0, 1) if rank == 0 else [], trained(case, allreduce_fused, rank, size))
+        case: (
+            trained(case, ALONE, math.inf, 0, 1) if rank == 0 else [],
+            trained(case, TOGETHER, travel[case], rank, size),
+        )
         for case in cases
     }
 

@@ -29,11 +29,12 @@ def fresh_model():
 def test_steps_are_those_of_keras_fit(optimizer: str, ids: np.ndarray) -> None:
     import keras
 
+    from training.exchange import ALONE
     from training.step import make_train_step
 
     ours, theirs = fresh_model(), fresh_model()
     mine, keras_own = (getattr(keras.optimizers, optimizer)(0.01) for _ in range(2))
-    step = make_train_step(ours, mine, lambda tensors: tensors)
+    step = make_train_step(ours, mine, ALONE)
     theirs.compile(keras_own, "sparse_categorical_crossentropy")
     for _ in range(3):
         sums = step(ids, LABELS).numpy()
@@ -48,13 +49,14 @@ def test_steps_are_those_of_keras_fit(optimizer: str, ids: np.ndarray) -> None:
 def test_class_weights_are_those_of_keras_and_leave_the_sums_alone() -> None:
     import keras
 
+    from training.exchange import ALONE
     from training.step import balanced_weights, make_train_step
 
     weights = balanced_weights(np.bincount(LABELS))
     assert weights.tolist() == [1.5, 0.75]
     ours, theirs = fresh_model(), fresh_model()
-    plain = make_train_step(fresh_model(), keras.optimizers.SGD(0.1), lambda tensors: tensors)(IDS, LABELS)
-    step = make_train_step(ours, keras.optimizers.SGD(0.1), lambda tensors: tensors, weights)
+    plain = make_train_step(fresh_model(), keras.optimizers.SGD(0.1), ALONE)(IDS, LABELS)
+    step = make_train_step(ours, keras.optimizers.SGD(0.1), ALONE, weights)
     np.testing.assert_array_equal(step(IDS, LABELS), plain)
     theirs.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
     theirs.train_on_batch(IDS, LABELS, class_weight={0: 1.5, 1: 0.75})
@@ -66,11 +68,12 @@ def test_smoothed_labels_are_those_of_keras_and_leave_the_sums_alone() -> None:
     import keras
     import tensorflow as tf
 
-    from training.step import alone, make_train_step
+    from training.exchange import ALONE
+    from training.step import make_train_step
 
     ours, theirs = fresh_model(), fresh_model()
-    plain = make_train_step(fresh_model(), keras.optimizers.SGD(0.1), alone)(IDS, LABELS)
-    step = make_train_step(ours, keras.optimizers.SGD(0.1), alone, label_smoothing=0.3)
+    plain = make_train_step(fresh_model(), keras.optimizers.SGD(0.1), ALONE)(IDS, LABELS)
+    step = make_train_step(ours, keras.optimizers.SGD(0.1), ALONE, label_smoothing=0.3)
     np.testing.assert_array_equal(step(IDS, LABELS), plain)
     theirs.compile(keras.optimizers.SGD(0.1), keras.losses.CategoricalCrossentropy(label_smoothing=0.3))
     theirs.train_on_batch(IDS, tf.one_hot(LABELS, 2))
@@ -91,12 +94,13 @@ def test_every_optimizer_follows_the_schedule_and_takes_its_options(name: str) -
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_goes_on_as_if_it_had_not_been_interrupted(name: str) -> None:
+    from training.exchange import ALONE
     from training.optimizers import make_optimizer
-    from training.step import alone, make_train_step
+    from training.step import make_train_step
 
     def start() -> tuple:
         model, optimizer = fresh_model(), make_optimizer(TrainingConfig(optimizer=name, learning_rate=0.1))
-        return model, optimizer, make_train_step(model, optimizer, alone)
+        return model, optimizer, make_train_step(model, optimizer, ALONE)
 
     model, optimizer, step = start()
     again, restored, step_again = start()
@@ -109,6 +113,25 @@ def test_every_optimizer_goes_on_as_if_it_had_not_been_interrupted(name: str) ->
         step(IDS, LABELS), step_again(IDS, LABELS)
     for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_adam_is_that_of_keras_to_rounding() -> None:
+    import keras
+
+    from training.exchange import ALONE
+    from training.optimizers import make_optimizer
+    from training.step import make_train_step
+
+    options = {"beta_1": 0.8, "epsilon": 1e-4, "weight_decay": 0.01, "clipnorm": 0.5}
+    ours, theirs = fresh_model(), fresh_model()
+    mine = make_optimizer(TrainingConfig(learning_rate=0.05, optimizer_options=options))
+    step = make_train_step(ours, mine, ALONE)
+    their_step = make_train_step(theirs, keras.optimizers.Adam(0.05, **options), ALONE)
+    for _ in range(20):
+        step(IDS, LABELS), their_step(IDS, LABELS)
+    assert type(mine) is not keras.optimizers.Adam
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
 
 
 def test_an_option_that_an_optimizer_lacks_is_refused() -> None:
@@ -132,9 +155,10 @@ def test_a_class_without_examples_has_a_weight() -> None:
 
 
 def test_a_rank_without_examples_changes_nothing_but_takes_part() -> None:
-    """Its gradients are zero: with those of the others, handed in by the allreduce, the step is the whole batch's."""
+    """Its gradients are zero: with those of the others, handed in by the exchange, the step is the whole batch's."""
     import keras
 
+    from training.exchange import ALONE
     from training.step import make_train_step
 
     alone, empty, sent = fresh_model(), fresh_model(), []
@@ -147,9 +171,9 @@ def test_a_rank_without_examples_changes_nothing_but_takes_part() -> None:
         *gradients, sums = tensors
         return [*gradients, sums + np.array([0, 0, 3], np.float32)]
 
-    make_train_step(alone, keras.optimizers.SGD(0.1), remember)(IDS, LABELS)
+    make_train_step(alone, keras.optimizers.SGD(0.1), ALONE._replace(add=remember))(IDS, LABELS)
     before = empty.get_weights()
-    step = make_train_step(empty, keras.optimizers.SGD(0.1), add_three_examples)
+    step = make_train_step(empty, keras.optimizers.SGD(0.1), ALONE._replace(add=add_three_examples))
     sums = step(np.empty((0, 3), np.int32), np.empty(0, np.int32)).numpy()
     assert sums.tolist() == [0.0, 0.0, 3.0]
     assert sent == [len(alone.trainable_variables) + 1]

@@ -35,13 +35,14 @@ def test_padding_changes_nothing_in_a_step(architecture: str) -> None:
     import keras
 
     from training.models import build_model
-    from training.step import alone, make_train_step
+    from training.exchange import ALONE
+    from training.step import make_train_step
 
     weights = []
     for ids in (IDS, np.pad(IDS, ((0, 0), (0, 9)))):
         keras.utils.set_random_seed(1)
         model = build_model(ModelConfig(architecture, embedding_size=4, units=3, dropout=0.0), 7, 3)
-        make_train_step(model, keras.optimizers.SGD(0.1), alone)(ids, np.arange(3, dtype=np.int32))
+        make_train_step(model, keras.optimizers.SGD(0.1), ALONE)(ids, np.arange(3, dtype=np.int32))
         weights.append(model.get_weights())
     for narrow, wide in zip(*weights, strict=True):
         np.testing.assert_allclose(narrow, wide, atol=1e-6)
@@ -51,12 +52,13 @@ def test_padding_changes_nothing_in_a_step(architecture: str) -> None:
 def test_each_learns_and_is_loaded_without_our_code(architecture: str, tmp_path: Path) -> None:
     import keras
 
+    from training.exchange import ALONE
     from training.models import build_model
-    from training.step import alone, make_train_step
+    from training.step import make_train_step
 
     keras.utils.set_random_seed(1)
     model = build_model(ModelConfig(architecture, embedding_size=8, units=8, dropout=0.1), 7, 3)
-    step = make_train_step(model, keras.optimizers.Adam(0.05), alone)
+    step = make_train_step(model, keras.optimizers.Adam(0.05), ALONE)
     losses = [float(step(IDS, np.arange(3, dtype=np.int32))[0]) for _ in range(40)]
     assert losses[-1] < losses[0] / 3
     model.save(tmp_path / "model.keras")
