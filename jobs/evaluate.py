@@ -145,6 +145,7 @@ def _facts(model: Model) -> dict[str, str]:
         "Trained at": lineage["trained_at"],
         "Dataset": f"{lineage['dataset']} (fingerprint {lineage['fingerprint']})",
         "Corpus": ", ".join(lineage["corpus"]["path"]),
+        "Temperature of the probabilities": f"{lineage.get('temperature', 1):.3f}",
         "Model settings": ", ".join(f"{key} {value}" for key, value in lineage["model"].items()),
         "Training settings": ", ".join(f"{key} {value}" for key, value in lineage["training"].items() if key != "path"),
         "Versions": ", ".join(f"{name} {version}" for name, version in lineage["versions"].items()),

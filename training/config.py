@@ -68,6 +68,7 @@ class TrainingConfig:
     seed: int = 1
     class_weights: str = "none"  # or "balanced": rare intents weigh in the loss of training as much as frequent ones
     label_smoothing: float = 0.0  # share of each label that is spread over all labels, in the loss of training
+    calibrated: bool = True  # are the published probabilities scaled to what validation says of them
     word_dropout: float = 0.0  # share of the tokens of training that the model has to do without, drawn each epoch
     word_swap: float = 0.0  # share of them that change places with their neighbour
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from preprocessing import storage
 from training.artifact import VERSION
+from training.calibration import TINY
 from training.layers import TextEncoder
 
 TOP = 5  # intents returned for each text, the most probable first
@@ -19,11 +20,12 @@ TOP = 5  # intents returned for each text, the most probable first
 class Classifier(tf.Module):  # type: ignore[misc]
     """Raw text in, intents out: everything that serving needs, and nothing of ours to import."""
 
-    def __init__(self, model: keras.Model, encoder: TextEncoder, labels: Sequence[str]) -> None:
+    def __init__(self, model: keras.Model, encoder: TextEncoder, labels: Sequence[str], temperature: float) -> None:
         super().__init__(name="classifier")
         self.encoder = encoder
         self.labels = tf.constant(list(labels))
         self.model = model
+        self.temperature = temperature
 
     def signature(self, context_turns: int) -> Any:
         """The function to serve, which takes the `context_turns` turns before each text where the model reads them."""
@@ -38,6 +40,8 @@ class Classifier(tf.Module):  # type: ignore[misc]
     def answer(self, ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """ids int32 [B, T] -> intents string [B, K] and probabilities float32 [B, K], the most probable first."""
         probabilities = self.model(ids, training=False)
+        if self.temperature != 1:
+            probabilities = tf.nn.softmax(tf.math.log(tf.maximum(probabilities, TINY)) / self.temperature)
         top = tf.math.top_k(probabilities, min(TOP, len(self.labels)))
         return {"intents": tf.gather(self.labels, top.indices), "probabilities": top.values}
 
@@ -46,10 +50,14 @@ def write_model(
     model: keras.Model, words: Sequence[str], labels: Sequence[str], tokenizer: str, max_tokens: int,
     lineage: dict[str, Any], uri: str,
 ) -> None:  # fmt: skip
-    """Writes the model directory to `uri`, its manifest with a checksum of every file last."""
+    """Writes the model directory to `uri`, its manifest with a checksum of every file last.
+
+    The SavedModel scales its probabilities by the `temperature` of the lineage, the Keras model does not.
+    """
     with tempfile.TemporaryDirectory(prefix="parley-model-") as temporary:
         directory = Path(temporary)
-        classifier = Classifier(model, TextEncoder(tokenizer, words, max_tokens), labels)
+        encoder = TextEncoder(tokenizer, words, max_tokens)
+        classifier = Classifier(model, encoder, labels, lineage.get("temperature", 1.0))
         signature = classifier.signature(lineage.get("context_turns", 0))
         tf.saved_model.save(classifier, str(directory / "saved_model"), signatures={"serving_default": signature})
         model.save(directory / "model.keras")

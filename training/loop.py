@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import keras
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from preprocessing.manifest import DatasetManifest
 from training.augment import augment, row_numbers
+from training.calibration import fit_temperature
 from training.checkpoint import Position
 from training.config import TrainingConfig
 from training.data import Block, Ids
@@ -22,6 +23,7 @@ from training.step import Sums, add_sums, balanced_weights, make_evaluation_step
 from training.watch import Watch
 
 EVALUATION_BATCH = 1024
+CALIBRATION = 20_000_000  # probabilities that a rank looks at, at most: 160 MB
 
 
 class Epoch(NamedTuple):
@@ -171,9 +173,25 @@ class Loop:
     def evaluate(self) -> Sums:
         """Sums over the validation split: each rank its own examples, then one exchange."""
         own = Sums(0, 0, 0)
-        for block in self.blocks["validation"]:
-            for start in range(0, len(block.labels), EVALUATION_BATCH):
-                part = slice(start, start + EVALUATION_BATCH)
-                own = add_sums(own, Sums(*self.evaluation_step(block.ids[part], block.labels[part]).numpy().tolist()))
+        for block in self._validation_batches():
+            own = add_sums(own, Sums(*self.evaluation_step(*block).numpy().tolist()))
         (total,) = self.ranks.add([tf.constant(own, tf.float64)])
         return Sums(*total.numpy().tolist())
+
+    def _validation_batches(self, share: int = 1) -> Iterator[Block]:
+        """This rank's validation examples, or one in `share` of them."""
+        for ids, labels in self.blocks["validation"]:
+            chosen = Block(ids[::share], labels[::share])
+            for start in range(0, len(chosen.labels), EVALUATION_BATCH):
+                part = slice(start, start + EVALUATION_BATCH)
+                yield Block(chosen.ids[part], chosen.labels[part])
+
+    def fit_temperature(self) -> float:
+        """What the model's scores are to be divided by, from the validation split; the same on all ranks."""
+        num_labels = self.model.output_shape[-1]
+        numbers = num_labels * sum(len(block.labels) for block in self.blocks["validation"])
+        predict = tf.function(lambda ids: self.model(ids, training=False), reduce_retracing=True)
+        parts = [(predict(ids).numpy(), labels) for ids, labels in self._validation_batches(1 + numbers // CALIBRATION)]
+        nothing = np.empty((0, num_labels), np.float32), np.empty(0, np.int32)
+        probabilities, labels = (np.concatenate(column) for column in zip(*parts, nothing, strict=True))
+        return fit_temperature(probabilities, labels, lambda sums: self.ranks.add([tf.constant(sums)])[0].numpy())

@@ -55,21 +55,24 @@ class Recorder:
         if not state.position.step:
             write_history(self.job.run, state.position.history)
 
-    def finish(self, manifest: DatasetManifest) -> dict[str, float]:
-        """Writes the model of the best epoch, and returns that epoch's line of the history."""
+    def restore_best(self) -> None:
+        """Gives the model the weights of the epoch with the best validation accuracy."""
+        self.model.set_weights(self.state.best)
+
+    def finish(self, manifest: DatasetManifest, temperature: float) -> dict[str, float]:
+        """Writes the model, of the best epoch, and returns that epoch's line of the history."""
         from training.export import write_model
         from training.tensorboard import write_events
 
         self.writing.result()
         history = self.state.position.history
         best = max(history, key=lambda row: row["validation_accuracy"])
-        self.model.set_weights(self.state.best)
         write_events(f"{self.job.run}/tensorboard", history)
         lineage = {
             "dataset": self.job.dataset, "fingerprint": manifest.fingerprint, "corpus": manifest.corpus,
             "out_of_scope": manifest.out_of_scope, "mask": manifest.mask,
             "context_turns": manifest.context_turns, "model": dataclasses.asdict(self.job.model),
-            "training": dataclasses.asdict(self.job.training), "metrics": best,
+            "training": dataclasses.asdict(self.job.training), "metrics": best, "temperature": temperature,
             "versions": versions(), "trained_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
         write_model(

@@ -111,5 +111,10 @@ def _train_on(
     if processes > 1:  # what rank 0 began with or restored, everyone goes on from
         hvd.broadcast_variables([v.value for v in [*model.weights, *optimizer.variables]], root_rank=0)
     loop.run(start, watch, reporter, recorder)
-    watch.now("writing the model", patient=True)
-    return recorder.finish(manifest) if recorder else None
+    watch.now("calibrating and writing the model", patient=True)
+    if recorder:
+        recorder.restore_best()
+    if processes > 1:
+        hvd.broadcast_variables([v.value for v in model.weights], root_rank=0)
+    temperature = loop.fit_temperature() if job.training.calibrated else 1.0
+    return recorder.finish(manifest, temperature) if recorder else None

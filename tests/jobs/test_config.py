@@ -45,7 +45,8 @@ model.word_vectors_frozen
 training.path training.processes training.epochs training.batch_size training.optimizer training.optimizer_options
 training.learning_rate training.warmup_epochs training.decay training.early_stopping_epochs training.start_from
 training.checkpoint_minutes training.max_restarts training.min_processes training.stall_seconds
-training.seed training.class_weights training.label_smoothing training.word_dropout training.word_swap
+training.seed training.class_weights training.label_smoothing training.calibrated training.word_dropout
+training.word_swap
 evaluation.path evaluation.minimum_accuracy evaluation.minimum_intent_f1
 registry.path registry.name registry.version registry.keep_versions
 scoring.input scoring.output scoring.format scoring.text scoring.keep

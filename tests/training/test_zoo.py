@@ -34,8 +34,8 @@ def test_padding_changes_nothing(architecture: str, layers: int) -> None:
 def test_padding_changes_nothing_in_a_step(architecture: str) -> None:
     import keras
 
-    from training.models import build_model
     from training.exchange import ALONE
+    from training.models import build_model
     from training.step import make_train_step
 
     weights = []
