@@ -1,6 +1,6 @@
 # Parley: everything a developer types. CORPUS and DATA belong to `make demo`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-faults test-cluster test-spark35 check bench-preprocess lock clean
+.PHONY: help setup demo test test-fast test-faults test-cluster test-spark35 check bench-preprocess bench-train lock clean
 
 CORPUS ?= shop
 DATA ?=
@@ -40,6 +40,9 @@ check: setup  ## style, types, import contracts, and a dry run of every configur
 
 bench-preprocess: setup  ## preprocessing beside Spark SQL and plain Python: ROWS="1650000 16500000"
 	.venv/bin/python scripts/bench/preprocess.py --rows $(or $(ROWS),1650000)
+
+bench-train: setup  ## training beside plain Keras and beside the bare step
+	.venv/bin/python scripts/bench/train.py
 
 lock:  ## renew the constraints files from pyproject.toml
 	@scripts/lock.sh

@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,3 +49,26 @@ def test_ranks_that_add_up_find_what_one_process_does_also_where_one_has_no_exam
         thread.join()
     assert found[0] == found[1] == found[2]
     assert abs(found[0] - fit_temperature(probabilities, labels)) < 1e-6
+
+
+@pytest.mark.tensorflow
+def test_the_published_probabilities_are_those_at_the_temperature() -> None:
+    import keras
+
+    from preprocessing.vocabulary import SPECIAL
+    from training.export import Classifier
+    from training.layers import TextEncoder
+
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Embedding(9, 4), keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(3, "softmax")]
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), *layers])
+    model.layers[0].set_weights([np.random.default_rng(1).normal(0, 3, (9, 4))])
+    ids = np.array([[2, 3], [4, 5], [6, 0]], np.int32)
+    plain = model(ids).numpy()
+    scaled = plain ** (1 / 2.5)
+    labels = ["zero", "one", "two"]
+    found = Classifier(model, TextEncoder("words", [*SPECIAL, *"abcdefg"], 2), labels, 2.5).answer(ids)
+    order = np.argsort(-plain, axis=1)
+    expected = np.take_along_axis(scaled / scaled.sum(1, keepdims=True), order, 1)
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
+    assert found["intents"].numpy().tolist() == [[labels[n].encode() for n in row] for row in order]
