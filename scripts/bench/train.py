@@ -148,7 +148,7 @@ def flops(manifest: dict[str, Any], padded_to: int = 0) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=400_000, help="turns to generate; about half are examples")
+    parser.add_argument("--rows", type=int, default=200_000, help="turns to generate; about half are examples")
     parser.add_argument("--way", choices=["fit", "bare", "peak"])
     parser.add_argument("--rank", default="0/1")
     options = parser.parse_args()

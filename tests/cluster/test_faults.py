@@ -76,7 +76,7 @@ def test_a_container_that_yarn_kills_for_its_memory(
         "    return lstm(config, vocabulary_size, num_labels)\n"
     )
     options = f"--py-files {tmp_path}/eater.py --conf spark.executor.memoryOverhead=1g"
-    code, line = end("train", "model.architecture=eater:build", SPARK_OPTIONS=options)
+    code, line = end("train", "model.architecture=eater:build", "training.max_restarts=0", SPARK_OPTIONS=options)
     assert code == 1
     assert "Container killed by YARN for exceeding physical memory limits" in line
     assert "give more memory: spark.executor.memoryOverhead" in line
