@@ -46,6 +46,25 @@ class ScoringConfig:
         require(bool(self.text), "scoring.text", "the name of the column with the utterance", self.text)
 
 
+Grid = Mapping[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Which trainings `jobs.compare` compares, and where their runs and the comparison go."""
+
+    path: str = ""
+    grid: Grid = field(default_factory=dict)  # keys of sections model and training -> the values to try
+    seeds: int = 3  # trials of each combination of values, with training.seed and those that follow it
+    trials: int = 0  # combinations drawn at random, by training.seed; 0: all
+    halving: int = 0  # epochs after which only the better half goes on, again after twice as many, ...; 0: all go on
+
+    def __post_init__(self) -> None:
+        require(self.seeds >= 1, "compare.seeds", "at least 1", self.seeds)
+        for key in ("trials", "halving"):
+            require(getattr(self, key) >= 0, f"compare.{key}", "at least 0", getattr(self, key))
+
+
 @dataclass(frozen=True)
 class SparkConfig:
     """What a SparkSession gets where spark-submit did not say otherwise."""
@@ -73,6 +92,7 @@ class AppConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     spark: SparkConfig = field(default_factory=SparkConfig)
 
@@ -97,6 +117,15 @@ def _read(file: str) -> dict[str, Any]:
         raise UserError(f"--config {file} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"--config {file} is not TOML: {error}; correct the file") from None
+
+
+def with_settings(config: AppConfig, settings: Mapping[str, Any]) -> AppConfig:
+    """`config` with other values of some `section.key`s, checked as those of a file are."""
+    changed: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        section, _, key = name.partition(".")
+        changed.setdefault(section, dataclasses.asdict(getattr(config, section)))[key] = value
+    return dataclasses.replace(config, **{name: _section(name, values) for name, values in changed.items()})
 
 
 def _parse_override(override: str) -> tuple[str, str, Any]:
@@ -149,6 +178,8 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
         if isinstance(paths, list) and all(isinstance(path, str) for path in paths):
             return tuple(paths)
         raise UserError(f"{key} must be a string or a list of strings, found {value!r}")
+    if kind == Grid:
+        return _grid(key, value)
     if typing.get_origin(kind) is Mapping:
         if not isinstance(value, dict):
             raise UserError(f"{key} must be a table of options, found {value!r}")
@@ -166,6 +197,17 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
         names = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
         raise UserError(f"{key} must be {names[kind]}, found {value!r}")
     return value
+
+
+def _grid(key: str, value: Any) -> dict[str, tuple[Any, ...]]:
+    """Dotted keys with the values of each. Raises UserError where they are no lists."""
+    if not isinstance(value, dict):
+        raise UserError(f"{key} must be a table of dotted keys and lists of values, found {value!r}")
+    lists = _flat(value)
+    for name, values in lists.items():
+        if not isinstance(values, list) or not values:
+            raise UserError(f"{key}: {name} must be a list of values to try, found {values!r}")
+    return {name: tuple(values) for name, values in lists.items()}
 
 
 def _text(value: Any) -> str:

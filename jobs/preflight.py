@@ -21,8 +21,8 @@ def plan(config: AppConfig) -> str:
 
 def outputs(config: AppConfig) -> list[str]:
     """The directories that the configured jobs would write."""
-    paths = (config.dataset.path, config.training.path, config.evaluation.path, config.registry.path)
-    return [storage.absolute(path) for path in paths if path]
+    sections = (config.dataset, config.training, config.evaluation, config.registry, config.compare)
+    return [storage.absolute(section.path) for section in sections if section.path]
 
 
 def run(spark: SparkSession, config: AppConfig) -> str:

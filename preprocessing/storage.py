@@ -25,7 +25,7 @@ from preprocessing.lease import lease
 
 __all__ = [
     "StoreError", "absolute", "create", "download", "exists", "files_below", "lease", "matching", "read_bytes",
-    "read_text", "remove", "replace_directory", "sha256", "upload", "use_hadoop_configuration", "write_bytes",
+    "read_text", "remove", "replace_directory", "sha256", "size", "upload", "use_hadoop_configuration", "write_bytes",
     "write_json", "write_text",
 ]  # fmt: skip
 
@@ -43,6 +43,13 @@ def files_below(uri: str) -> list[str]:
     filesystem, path = open_store(uri)
     found = [str(name)[len(path.rstrip("/")) + 1 :] for name in filesystem.find(path)]
     return sorted(name for name in found if name and not name.endswith("/"))  # S3A marks directories so
+
+
+@explained
+def size(uri: str) -> int:
+    """Bytes of all files below `uri`."""
+    filesystem, path = open_store(uri)
+    return int(filesystem.du(path))
 
 
 @explained

@@ -1,7 +1,9 @@
 """What Spark's Python workers do to score a batch of rows: Arrow in, Arrow out, no Spark."""
 
 import functools
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,7 @@ from training.artifact import Classify, load_classifier
 from training.quiet import import_tensorflow
 
 BATCH = 512  # texts given to the model at once; more do not fit the cache: CLINC150's LSTM then takes 5 % longer
+WARM_UP = 5  # texts; the first ones take longer
 PREDICTION = pa.struct({"intents": pa.list_(pa.string()), "probabilities": pa.list_(pa.float32())})
 
 
@@ -82,3 +85,18 @@ def replace_text(
         if masked:
             columns[masked] = mask(batch.column(asked[0]).cast(pa.string()))
         yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def seconds_of_each(
+    inputs: Sequence[Sequence[Any]], uri: str, checksum: str, threads: int, hadoop: Mapping[str, str]
+) -> list[float]:
+    """How long the model takes for each of the inputs alone, one after another: a text, and its turns with context."""
+    _limit_threads(threads)
+    storage.use_hadoop_configuration(hadoop)
+    classify = _loaded(uri, checksum)
+    seconds = []
+    for row in [*inputs[:WARM_UP], *inputs]:
+        began = time.perf_counter()
+        classify(*[[value] for value in row])
+        seconds.append(time.perf_counter() - began)
+    return seconds[len(inputs[:WARM_UP]) :]

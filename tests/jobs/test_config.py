@@ -50,8 +50,8 @@ training.word_swap
 evaluation.path evaluation.minimum_accuracy evaluation.minimum_intent_f1
 registry.path registry.name registry.version registry.keep_versions
 scoring.input scoring.output scoring.format scoring.text scoring.keep
-generator.rows generator.seed generator.broken_fraction
-spark.conf
+compare.path compare.grid compare.seeds compare.trials compare.halving
+generator.rows generator.seed generator.broken_fraction spark.conf
 """
 
 
@@ -150,7 +150,7 @@ def test_what_is_described_reads_back_as_the_same(tmp_path: Path) -> None:
         (
             "zzz.epochs=3",
             "unknown section [zzz]: known are corpus, dataset, word_vectors, model, training, evaluation, registry, "
-            "scoring, generator, spark",
+            "scoring, compare, generator, spark",
         ),
         ("training.epochs=three", "training.epochs must be a whole number, found 'three'"),
         ("training.epochs=3.0", "training.epochs must be a whole number, found 3.0"),

@@ -115,3 +115,9 @@ def test_one_of_several_creates_a_file(tmp_path: Path) -> None:
 
 def test_equal_content_has_the_known_checksum() -> None:
     assert storage.sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_the_size_of_a_directory_is_that_of_all_its_files(tmp_path: Path) -> None:
+    for name, content in (("model/a", "12345"), ("model/deep/b", "주문"), ("other", "x")):
+        storage.write_text(f"{tmp_path}/{name}", content)
+    assert storage.size(f"{tmp_path}/model") == 11
