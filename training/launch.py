@@ -24,6 +24,7 @@ from training.interrupt import interruptible
 from training.preflight import check_driver, check_executors
 from training.registry import RegistryConfig
 from training.restarts import run_to_the_end
+from training.schedule import words_of_a_step
 from training.warm_start import Start, check_start, find_start
 from training.worker import TrainJob
 
@@ -70,11 +71,7 @@ def train(
         if vectors is not None:
             write_array(f"{run}/{WORD_VECTORS}", vectors)
         storage.write_text(f"{run}/config.toml", tomli_w.dumps({**settings, "started": {"from": start.uri}}))
-        log.info(
-            "training %s on %d examples with %d processes of %d threads, batch %d, epochs %d to %d",
-            model.architecture, manifest.rows("train"), training.processes, threads, training.batch_size,
-            latest_epoch(run) + 1, training.epochs,
-        )  # fmt: skip
+        _announce(job, manifest)
         best = run_to_the_end(context, job, interface, interrupt)
         facts = {
             "kind": "run", "version": 1, "dataset": dataset, "fingerprint": manifest.fingerprint, "best": best,
@@ -86,6 +83,19 @@ def train(
         best["epoch"], best["validation_accuracy"], best["validation_loss"], run, facts["seconds"],
     )  # fmt: skip
     return facts
+
+
+def _announce(job: TrainJob, manifest: DatasetManifest) -> None:
+    """The line with which training starts, and how its largest gradients travel."""
+    training, words = job.training, manifest.vocabulary_size
+    log.info(
+        "training %s on %d examples with %d processes of %d threads, batch %d, epochs %d to %d",
+        job.model.architecture, manifest.rows("train"), training.processes, job.threads, training.batch_size,
+        latest_epoch(job.run) + 1, training.epochs,
+    )  # fmt: skip
+    used = words_of_a_step(manifest.splits["train"], manifest.buckets, training.batch_size)
+    way = "by the rows of its words" if used < words else "whole"
+    log.info("a step has about %.0f words: the gradient of an embedding of all %d travels %s", used, words, way)
 
 
 def check_model(model: ModelConfig, training: TrainingConfig) -> None:

@@ -95,17 +95,18 @@ def fit(rows: int, rank: int, processes: int) -> float:
 
 
 def bare(rows: int, rank: int, processes: int) -> float:
-    import keras
-
-    from training.config import ModelConfig
+    from training.config import ModelConfig, TrainingConfig
+    from training.exchange import ALONE
     from training.models import build_model
-    from training.schedule import RankSchedule, epoch_steps
+    from training.optimizers import make_optimizer
+    from training.schedule import RankSchedule, epoch_steps, words_of_a_step
     from training.step import make_train_step
 
     manifest, blocks = blocks_of(rows, rank, processes)
     files = manifest.splits["train"]
     model = build_model(ModelConfig(), manifest.vocabulary_size, manifest.num_labels)
-    step = make_train_step(model, keras.optimizers.Adam(), lambda tensors: tensors)
+    words = words_of_a_step(files, manifest.buckets, BATCH)
+    step = make_train_step(model, make_optimizer(TrainingConfig()), ALONE, words=words)
     schedule = RankSchedule(files, rank, processes, SEED)
     for epoch in range(EPOCHS):
         order, own, began, examples = (
