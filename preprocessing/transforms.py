@@ -64,10 +64,10 @@ def with_known_intents(turns: DataFrame, labels: Iterable[str]) -> DataFrame:
 def spread(examples: DataFrame, files: int) -> DataFrame:
     """Each split in `files` partitions of nearly equal size, the same rows in the same order whatever the cluster."""
     row = F.xxhash64("dialog_id", "turn", "text", "intent")
-    # never null, so that Spark takes the order for that of a table partitioned by the split, and does not sort again
-    place = F.coalesce(F.array_position(F.array(*map(F.lit, SPLITS)), F.col("split")) - 1, F.lit(0))
+    numbers = F.create_map(*[F.lit(part) for number, split in enumerate(SPLITS) for part in (split, number)])
     keys = F.array(*[F.lit(key) for key in _partition_keys(len(SPLITS) * files)])
-    part = F.get(keys, (place * files + F.pmod("row", F.lit(files))).cast("int"))
+    part = F.get(keys, (numbers[F.col("split")] * files + F.pmod("row", F.lit(files))).cast("int"))
+    # no split is null; where it cannot be, Spark takes the order for that of a table partitioned by it, and sorts once
     return (
         examples.withColumns({"row": row, "split": F.coalesce("split", F.lit(SPLITS[0]))})
         .repartition(len(SPLITS) * files, part)
