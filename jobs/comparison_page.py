@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
 from jobs.plots import BLUE, MUTED, STYLE, WARM, inline
-from jobs.report import count, decimals, environment, percent, shorten
+from jobs.report import count, decimals, percent, render_page, shorten
 
 DRAWN = 20  # settings; the page's table has all
 LABEL_WIDTH = 30
@@ -21,25 +21,20 @@ CHANCE, WORSE, BEST = "no worse than chance explains", "worse", "best"
 def render_comparison(comparison: Mapping[str, Any]) -> str:
     """One self-contained HTML page: no request leaves it, no script is needed to read it."""
     rows = comparison["settings"]
-    page = (
-        environment()
-        .get_template("comparison.html.j2")
-        .render(
-            comparison=comparison,
-            rows=rows,
-            verdicts=[verdict(row) for row in rows],
-            headline=headline(comparison),
-            remarks=remarks(comparison),
-            figures=key_figures(comparison),
-            intervals=Markup(intervals(rows[:DRAWN], "Validation accuracy of each setting, with its 95 % interval.")),
-            costs=Markup(costs(rows[:DRAWN], "Validation accuracy of each setting by what its training costs.")),
-            trials=[(row["setting"], trial) for row in rows for trial in row["trials"]],
-            lineage=lineage(comparison),
-            p_value=p_value,
-        )
+    return render_page(
+        "comparison.html.j2",
+        comparison=comparison,
+        rows=rows,
+        verdicts=[verdict(row) for row in rows],
+        headline=headline(comparison),
+        remarks=remarks(comparison),
+        figures=key_figures(comparison),
+        intervals=Markup(intervals(rows[:DRAWN], "Validation accuracy of each setting, with its 95 % interval.")),
+        costs=Markup(costs(rows[:DRAWN], "Validation accuracy of each setting by what its training costs.")),
+        trials=[(row["setting"], trial) for row in rows for trial in row["trials"]],
+        lineage=lineage(comparison),
+        p_value=p_value,
     )
-    # A cut-off emoji leaves half a surrogate pair behind, which no file can hold.
-    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 def verdict(row: Mapping[str, Any]) -> str:

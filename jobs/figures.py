@@ -16,6 +16,7 @@ from preprocessing.hadoop import hadoop_configuration
 from preprocessing.manifest import DatasetManifest
 from training.artifact import Model, check_model, read_model
 from training.checkpoint import read_history
+from training.preflight import threads_of_a_task
 from training.scoring import seconds_of_each
 
 SPLITS = ("validation", "test")
@@ -86,7 +87,7 @@ def _latency(texts: DataFrame, model: Model) -> float:
     inputs = texts.where("split = 'test'").orderBy("file", "row").limit(TIMED).select(*asked).collect()
     ask = functools.partial(
         seconds_of_each, uri=model.uri, checksum=model.checksum, hadoop=hadoop_configuration(spark),
-        threads=int(spark.sparkContext.getConf().get("spark.task.cpus", "1")),
+        threads=threads_of_a_task(spark.sparkContext),
     )  # fmt: skip
     return statistics.median(spark.sparkContext.parallelize([[list(row) for row in inputs]], 1).map(ask).first())
 

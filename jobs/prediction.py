@@ -12,6 +12,7 @@ from preprocessing.errors import UserError
 from preprocessing.fields import column_at, path_to
 from preprocessing.hadoop import hadoop_configuration
 from training.artifact import Model
+from training.preflight import threads_of_a_task
 from training.scoring import replace_text
 
 TEXT, SAID, MASKED = "_parley_text", "_parley_said", "_parley_masked"  # columns that nobody has
@@ -29,10 +30,9 @@ def predict(frame: DataFrame, model: Model, text: str, kept: Sequence[str]) -> D
     spark, masked = frame.sparkSession, model.masked
     said = column(frame, text)
     asked = {TEXT: F.when(has_text(said), said), **turns_before(frame, model.context_turns)}
-    threads = int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
     add = partial(
         replace_text, asked=list(asked), name=SAID, masked=MASKED if masked else "", uri=model.uri,
-        checksum=model.checksum, threads=threads, hadoop=hadoop_configuration(spark),
+        checksum=model.checksum, threads=threads_of_a_task(spark.sparkContext), hadoop=hadoop_configuration(spark),
     )  # fmt: skip
     rows = frame.select(*[F.col(f"`{name}`") for name in kept], *[value.alias(name) for name, value in asked.items()])
     added = [StructField(SAID, PREDICTION), *([StructField(MASKED, StringType())] if masked else [])]

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from jobs import plots
-from jobs.report import count, environment, percent, shorten
+from jobs.report import count, percent, render_page, shorten
 from preprocessing import storage
 from preprocessing.drift import LARGE, MEASURES, MODERATE
 from preprocessing.layout import buckets_for
@@ -27,28 +27,23 @@ def write_page(uri: str) -> None:
 
 def render_profile(profile: Mapping[str, Any], leaks: Mapping[str, Any], drift: Mapping[str, Any] | None) -> str:
     """One self-contained HTML page: no request leaves it, no script is needed to read it."""
-    page = (
-        environment()
-        .get_template("profile.html.j2")
-        .render(
-            profile=profile,
-            leaks=leaks,
-            drift=drift,
-            names=FATES,
-            few=FEW,
-            examples=examples(profile),
-            headline=headline(profile),
-            remarks=remarks(profile, leaks, drift),
-            figures=key_figures(profile),
-            drawings=drawings(profile, drift),
-            intents=intents(profile),
-            languages=languages(profile),
-            indices=indices(drift) if drift else [],
-            lineage=lineage(profile, drift),
-        )
+    return render_page(
+        "profile.html.j2",
+        profile=profile,
+        leaks=leaks,
+        drift=drift,
+        names=FATES,
+        few=FEW,
+        examples=examples(profile),
+        headline=headline(profile),
+        remarks=remarks(profile, leaks, drift),
+        figures=key_figures(profile),
+        drawings=drawings(profile, drift),
+        intents=intents(profile),
+        languages=languages(profile),
+        indices=indices(drift) if drift else [],
+        lineage=lineage(profile, drift),
     )
-    # A cut-off emoji leaves half a surrogate pair behind, which no file can hold.
-    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 def examples(profile: Mapping[str, Any]) -> int:

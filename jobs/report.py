@@ -21,26 +21,28 @@ def render_report(
     metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]], lineage: Mapping[str, str]
 ) -> str:
     """One self-contained HTML page: no request leaves it, no script is needed to read it."""
-    page = (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            metrics=metrics,
-            history=history,
-            lineage=lineage,
-            subtitle=[text for label, text in lineage.items() if label.lower() in ("model", "dataset", "trained at")],
-            headline=headline(metrics),
-            remarks=remarks(metrics),
-            figures=key_figures(metrics),
-            curves=learning_curves(history),
-            lowest=lowest_validation_loss(history),
-            reliability=reliability_diagram(metrics),
-            bias=confidence_bias(metrics["calibration"]),
-            matrix=confusion_matrix(metrics),
-            intents=sorted(metrics["per_intent"], key=lambda row: (row["f1"] is None, row["f1"] or 0, row["intent"])),
-            slices={name: rows for name, rows in metrics["slices"].items() if rows},
-        )
+    return render_page(
+        "report.html.j2",
+        metrics=metrics,
+        history=history,
+        lineage=lineage,
+        subtitle=[text for label, text in lineage.items() if label.lower() in ("model", "dataset", "trained at")],
+        headline=headline(metrics),
+        remarks=remarks(metrics),
+        figures=key_figures(metrics),
+        curves=learning_curves(history),
+        lowest=lowest_validation_loss(history),
+        reliability=reliability_diagram(metrics),
+        bias=confidence_bias(metrics["calibration"]),
+        matrix=confusion_matrix(metrics),
+        intents=sorted(metrics["per_intent"], key=lambda row: (row["f1"] is None, row["f1"] or 0, row["intent"])),
+        slices={name: rows for name, rows in metrics["slices"].items() if rows},
     )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """The page that a template of this folder makes of the values, ready to be written."""
+    page = environment().get_template(template).render(**values)
     # A cut-off emoji leaves half a surrogate pair behind, which no file can hold.
     return page.encode("utf-8", "replace").decode("utf-8")
 

@@ -28,7 +28,7 @@ from preprocessing import storage
 from preprocessing.config import CorpusConfig
 from preprocessing.context import CONTEXT_COLUMNS, table_with_context
 from preprocessing.corpora import PUBLISHED
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, first_line
 from preprocessing.fields import MALFORMED
 from preprocessing.hadoop import hadoop_configuration
 from preprocessing.readers import READERS
@@ -123,7 +123,7 @@ def read_table(spark: SparkSession, scoring: ScoringConfig) -> DataFrame:
             return spark.read.option("columnNameOfCorruptRecord", MALFORMED).json(paths)
         return READERS[scoring.format](spark, corpus)
     except (PySparkException, Py4JJavaError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"scoring.input {list(scoring.input)} cannot be read as {scoring.format}: {reason}") from None
 
 

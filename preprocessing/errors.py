@@ -7,3 +7,8 @@ class UserError(ValueError):
 
 class ClusterError(RuntimeError):
     """The cluster does not give what a job needs: one line with host, cause and remedy; later it may succeed."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says; Spark's and Keras' go on with what helps nobody."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

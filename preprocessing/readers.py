@@ -11,7 +11,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from preprocessing import corpora, storage
 from preprocessing.config import CorpusConfig
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, first_line
 from preprocessing.fields import MALFORMED, Path, is_table, path_to, role_columns, strings_at, type_at, wanted
 from preprocessing.schema import TURN, conform, decoded
 
@@ -38,7 +38,7 @@ def read_turns(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
 def _reason(error: PySparkException | Py4JJavaError) -> str:
     """The first line of what went wrong, from the innermost cause."""
     if isinstance(error, PySparkException):
-        return str(error).strip().splitlines()[0]
+        return first_line(error)
     cause = error.java_exception
     while cause.getCause() is not None:
         cause = cause.getCause()

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from preprocessing import storage
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, first_line
 from preprocessing.files import MANIFEST
 from preprocessing.text import fold
 
@@ -65,7 +65,7 @@ def read_vectors(spark: SparkSession, uri: str, words: Sequence[str], size: int)
             )
         rows = first_of_each_word(lines, words, size).collect()
     except PySparkException as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"model.word_vectors = '{uri}' cannot be read: {reason}") from None
     matrix = np.full((len(words), size), np.nan, np.float32)
     for row in rows:

@@ -50,7 +50,7 @@ def mean_gradients(
 ) -> tuple[Tensors, tf.Tensor]:
     """Gradients of the loss of all ranks' examples, sums[2] of them, divided by these; and the sum of all `sums`.
 
-    `words` is how many rows of an embedding a step uses, at most: where it has no more, its gradient travels whole.
+    `words` is how many rows of an embedding a step uses, about: where it has no more, its gradient travels whole.
     All are dense in the end: Keras' Adam would square the gradients of a word that comes twice one by one, and what it
     computes would depend on how the batch is cut into ranks.
     """

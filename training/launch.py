@@ -21,7 +21,7 @@ from preprocessing.word_vectors import read_vectors
 from training.checkpoint import WORD_VECTORS, Position, latest_epoch, read_position, write_array
 from training.config import ModelConfig, TrainingConfig
 from training.interrupt import interruptible
-from training.preflight import check_driver, check_executors
+from training.preflight import check_driver, check_executors, threads_of_a_task
 from training.registry import RegistryConfig
 from training.restarts import run_to_the_end
 from training.schedule import words_of_a_step
@@ -62,10 +62,11 @@ def train(
         if storage.exists(f"{run}/manifest.json"):
             log.info("%s is already trained with these settings; nothing to do", run)
             return dict(json.loads(storage.read_text(f"{run}/manifest.json")))
-        threads = int(context.getConf().get("spark.task.cpus", "1"))
         check_start(start, dataset, manifest, model)
         training = dataclasses.replace(training, start_from=start.uri)
-        job = TrainJob(dataset, run, manifest.fingerprint, model, training, threads, hadoop)
+        job = TrainJob(
+            dataset, run, manifest.fingerprint, model, training, threads_of_a_task(context), hadoop
+        )  # fmt: skip
         began = time.monotonic()
         interface = check_executors(context, training.processes, [dataset], [run], hadoop)
         if vectors is not None:

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, first_line
 from training.config import TrainingConfig
 
 
@@ -15,7 +15,7 @@ def make_optimizer(config: TrainingConfig) -> keras.Optimizer:
     try:
         return kind(config.learning_rate, **config.optimizer_options)
     except (TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"training.optimizer_options = {dict(config.optimizer_options)} is refused by keras.optimizers."
             f"{kind.__name__}: {reason}; its page at keras.io names the options that it has"

@@ -98,6 +98,11 @@ def patience(context: SparkContext) -> int:
     return SECONDS + (UNPACKING_SECONDS if archives else 0)
 
 
+def threads_of_a_task(context: SparkContext) -> int:
+    """How many cores Spark gives each task, and so each rank."""
+    return int(context.getConf().get("spark.task.cpus", "1"))
+
+
 def count_slots(context: SparkContext) -> int:
     """How many tasks Spark can run at once, GPUs included."""
     scheduler = context._jsc.sc()

@@ -65,7 +65,7 @@ def make_train_step(
 
     With class_weights [L] it learns from the examples so weighted, and with label_smoothing from labels so smoothed;
     what it returns is neither. A rank without examples in a step passes B = 0 and still takes part in the exchange.
-    `words` is how many different words a step has, at most.
+    `words` is about how many words a step has.
     """
     variables = model.trainable_variables
     optimizer.build(variables)

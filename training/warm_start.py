@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from preprocessing import storage
-from preprocessing.errors import UserError
+from preprocessing.errors import UserError, first_line
 from preprocessing.manifest import DatasetManifest
 from preprocessing.vocabulary import read_lines
 from training.artifact import fetch_model, read_model
@@ -97,7 +97,7 @@ def carry_over(
                 warnings.simplefilter("error", UserWarning)  # with one, Keras leaves a layer's fresh weights in place
                 earlier.load_weights(directory / "model.keras")
         except (ValueError, UserWarning) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise UserError(
                 f"training.start_from = '{uri}' is not what model.architecture = '{config.architecture}' builds now "
                 f"({reason}): leave training.start_from empty"
