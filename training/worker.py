@@ -91,7 +91,7 @@ def _train_on(
     import horovod.tensorflow as hvd
     import keras
 
-    from training.exchange import ALONE, TOGETHER
+    from training.exchange import together
     from training.loop import Loop
     from training.models import build_model
     from training.optimizers import make_optimizer
@@ -104,9 +104,8 @@ def _train_on(
         words, labels = (read_lines(f"{job.dataset}/{name}.txt") for name in ("vocabulary", "labels"))
         carry_over(model, job.model, job.training.start_from, words, labels)
     optimizer = make_optimizer(job.training)
-    ranks = TOGETHER if processes > 1 else ALONE
     watch.now("waiting for all ranks", patient=True)
-    loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, ranks)
+    loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, together(processes))
     recorder = Recorder(job, model, optimizer, start) if rank == 0 else None
     if processes > 1:  # what rank 0 began with or restored, everyone goes on from
         hvd.broadcast_variables([v.value for v in [*model.weights, *optimizer.variables]], root_rank=0)

@@ -75,7 +75,7 @@ def alone_and_together(cases: list[str]) -> dict[str, tuple[list[np.ndarray], li
     """In one rank: the weights that one process gets with all examples (in rank 0 only), and those of this rank."""
     import horovod.tensorflow as hvd
 
-    from training.exchange import ALONE, TOGETHER
+    from training.exchange import ALONE, together
 
     hvd.init()
     rank, size = hvd.rank(), hvd.size()
@@ -83,7 +83,7 @@ def alone_and_together(cases: list[str]) -> dict[str, tuple[list[np.ndarray], li
     return {
         case: (
             trained(case, ALONE, math.inf, 0, 1) if rank == 0 else [],
-            trained(case, TOGETHER, travel[case], rank, size),
+            trained(case, together(size), travel[case], rank, size),
         )
         for case in cases
     }
