@@ -18,6 +18,7 @@ from training.data import Block, Ids
 from training.exchange import Ranks
 from training.progress import Progress, Reporter
 from training.recorder import Recorder
+from training.reports import LEFT, in_one_line, kind_of
 from training.schedule import Ints, RankSchedule, epoch_steps, words_of_a_step
 from training.step import Sums, add_sums, balanced_weights, make_evaluation_step, make_train_step
 from training.watch import Watch
@@ -112,6 +113,7 @@ class Loop:
         self.train_step = make_train_step(model, optimizer, ranks, weights, config.label_smoothing, words)
         self.evaluation_step = make_evaluation_step(model)
         self.traced: set[int] = set()  # buckets whose first step is done, which takes long
+        self.drawn: Ints = np.zeros(0, np.int64)  # how often each source of random numbers is asked in a step
 
     def run(self, start: Position, watch: Watch, reporter: Reporter | None, recorder: Recorder | None) -> None:
         """Trains from `start` to the end of the last epoch, all ranks as many steps.
@@ -132,26 +134,44 @@ class Loop:
         self, start: Position, watch: Watch, reporter: Reporter | None, recorder: Recorder | None
     ) -> tuple[Sums, float]:
         """The sums over an epoch, and the seconds that it took; what was done before `start` is in them."""
-        epoch = len(start.history)
+        epoch, done = len(start.history), start
         seeds = [self.config.seed, epoch, self.rank]
         reseed(self.model, seeds, start.draws)
         steps = epoch_steps(self.files, self.config.batch_size, self.config.seed, epoch)
-        rows, sums, began = self.schedule.epoch_rows(epoch), Sums(*start.sums), time.monotonic() - start.seconds
+        rows, began = self.schedule.epoch_rows(epoch), time.monotonic() - start.seconds
         for number in range(start.step + 1, len(steps) + 1):
             step, where = steps[number - 1], f"step {number} of {len(steps)}"
             watch.now(f"epoch {epoch + 1}, {where}", number == start.step + 1 or step.bucket not in self.traced)
             self.optimizer.learning_rate.assign(learning_rate(self.config, epoch + (number - 1) / len(steps)))
             block, chosen = self.blocks["train"][step.bucket], self.schedule.rows_of(step, rows)
             ids = self._augmented(epoch, step.bucket, block.ids[chosen], chosen)
-            sums = add_sums(sums, Sums(*self.train_step(ids, block.labels[chosen]).numpy().tolist()))
+            try:
+                sums = Sums(*self.train_step(ids, block.labels[chosen]).numpy().tolist())
+            except tf.errors.OpError as error:
+                if recorder and done != start and kind_of(in_one_line(error)) == LEFT:
+                    watch.now(f"epoch {epoch + 1}, checkpoint after step {done.step}", patient=True)
+                    self._keep_undisturbed(done, start, recorder)
+                raise
             self.traced.add(step.bucket)
-            require_finite(sums.loss, epoch + 1, where)
-            seconds = time.monotonic() - began
+            done = Position(start.history, number, add_sums(Sums(*done.sums), sums), time.monotonic() - began)
+            require_finite(done.sums[0], epoch + 1, where)
             if reporter:
-                reporter.report(self._progress(epoch, number, len(steps), sums, seconds))
-            if recorder and recorder.due() and number < len(steps):
-                recorder.keep(Position(start.history, number, sums, seconds, count_draws(self.model, seeds)))
-        return sums, time.monotonic() - began
+                reporter.report(self._progress(done, len(steps)))
+            if recorder and number == start.step + 1:
+                self.drawn = np.subtract(count_draws(self.model, seeds), start.draws or 0)
+            if recorder and recorder.wants_one(within=number < len(steps)):
+                recorder.keep(done._replace(draws=count_draws(self.model, seeds)))
+        return Sums(*done.sums), time.monotonic() - began
+
+    def _keep_undisturbed(self, done: Position, start: Position, recorder: Recorder) -> None:
+        """A checkpoint of the steps done before one that failed, as other ranks are gone; it changed no weight yet.
+
+        None where a model has state besides: it may have changed the moving averages of batch normalisation.
+        """
+        if all("seed_generator_state" in variable.path for variable in self.model.non_trainable_variables):
+            draws = np.asarray(start.draws or 0) + self.drawn * (done.step - start.step)
+            recorder.keep(done._replace(draws=draws.tolist()))
+            recorder.wait()
 
     def _class_weights(self, num_labels: int) -> np.ndarray:
         """[L] from the examples of all ranks."""
@@ -163,11 +183,13 @@ class Loop:
         config, rows = self.config, self.numbers[bucket][chosen]
         return augment(ids, rows, [config.seed, epoch, bucket], config.word_dropout, config.word_swap)
 
-    def _progress(self, epoch: int, step: int, steps: int, sums: Sums, seconds: float) -> Progress:
-        left = (self.config.epochs - epoch) * steps - step
+    def _progress(self, done: Position, steps: int) -> Progress:
+        epoch, sums = len(done.history), Sums(*done.sums)
+        left = (self.config.epochs - epoch) * steps - done.step
         loss, accuracy = sums.means()
         return Progress(
-            epoch + 1, self.config.epochs, step, steps, loss, accuracy, sums.examples / seconds, seconds / step * left
+            epoch + 1, self.config.epochs, done.step, steps, loss, accuracy, sums.examples / done.seconds,
+            done.seconds / done.step * left,
         )  # fmt: skip
 
     def evaluate(self) -> Sums:

@@ -1,6 +1,7 @@
 """Rank 0's pen: checkpoints, history, TensorBoard and, at the end, the model."""
 
 import dataclasses
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     import keras
 
     from training.worker import TrainJob
+
+
+class Terminated(RuntimeError):
+    """This process was told to end."""
 
 
 class Recorder:
@@ -30,18 +35,25 @@ class Recorder:
         self.pen = ThreadPoolExecutor(1, "checkpoint")
         self.writing: Future[None] = self.pen.submit(lambda: None)
         self.kept_at = time.monotonic()
+        self.ending = threading.Event()
 
-    def due(self) -> bool:
-        """Whether it is time for a checkpoint within an epoch. Raises what went wrong with the last one."""
-        if not self.writing.done():
-            return False
-        self.writing.result()
+    def told_to_end(self, *_: object) -> None:
+        """From now on the next checkpoint is due, and the last: what SIGTERM does, after which little time is left."""
+        self.ending.set()
+
+    def wants_one(self, within: bool) -> bool:
+        """Whether it is time for a checkpoint, `within` an epoch or behind it. Raises what went wrong with the last."""
+        if self.ending.is_set():
+            return True
         minutes = self.job.training.checkpoint_minutes
+        if not within or not self.writing.done():
+            return False
+        self.wait()
         return minutes > 0 and time.monotonic() - self.kept_at >= 60 * minutes
 
     def keep(self, position: Position) -> None:
-        """Makes a checkpoint, which is written while training goes on."""
-        self.writing.result()
+        """Makes a checkpoint, which is written while training goes on. Raises Terminated where it is to be the last."""
+        self.wait()
         weights, best = self.model.get_weights(), self.state.best
         if not position.step:
             *before, last = [row["validation_accuracy"] for row in position.history]
@@ -49,6 +61,13 @@ class Recorder:
         self.state = Checkpoint(position, weights, [variable.numpy() for variable in self.optimizer.variables], best)
         self.writing = self.pen.submit(self._write, self.state)
         self.kept_at = time.monotonic()
+        if self.ending.is_set():
+            self.wait()
+            raise Terminated(f"told to end by SIGTERM; {position} is kept")
+
+    def wait(self) -> None:
+        """Until the last checkpoint is written. Raises what went wrong with it."""
+        self.writing.result()
 
     def _write(self, state: Checkpoint) -> None:
         write_checkpoint(self.job.run, state)
@@ -64,7 +83,7 @@ class Recorder:
         from training.export import write_model
         from training.tensorboard import write_events
 
-        self.writing.result()
+        self.wait()
         history = self.state.position.history
         best = max(history, key=lambda row: row["validation_accuracy"])
         write_events(f"{self.job.run}/tensorboard", history)

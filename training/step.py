@@ -79,7 +79,8 @@ def make_train_step(
         sums = example_sums(labels, weights, probabilities)
         gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients="zero")
         means, sums = mean_gradients(gradients, variables, sums, ranks, words)
-        optimizer.apply(means, variables)
+        with tf.control_dependencies(means):  # all or nothing: a step whose exchange fails has not even been counted
+            optimizer.apply(means, variables)
         return sums
 
     return lambda ids, labels: step(*with_weights(ids, labels))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import tempfile
 import traceback
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from training.config import ModelConfig, TrainingConfig
 from training.device import take_device
 from training.progress import Reporter
 from training.quiet import import_tensorflow
-from training.recorder import Recorder
+from training.recorder import Recorder, Terminated
 from training.reports import CAUSE, FINAL, announce, in_one_line, kind_of, report
 from training.warm_start import carry_over
 from training.watch import Watch
@@ -41,6 +42,7 @@ def train_worker(job: TrainJob) -> dict[str, float] | None:
     storage.use_hadoop_configuration(job.hadoop)
     rank = int(os.environ.get("HOROVOD_RANK", "0"))
     announce(job.run, rank)
+    signal.signal(signal.SIGTERM, _terminate)
     watch = Watch(job.run, rank, job.training.stall_seconds)
     reporter = Reporter(job.run) if rank == 0 else None
     try:
@@ -49,13 +51,19 @@ def train_worker(job: TrainJob) -> dict[str, float] | None:
         line = in_one_line(error)
         kind = kind_of(line)
         # before the first step, what is wrong with the model or the environment would only come again
-        final = type(error).__name__ in FINAL or not (watch.began or kind != CAUSE or isinstance(error, OSError))
+        final = type(error).__name__ in FINAL or not (
+            watch.began or kind != CAUSE or isinstance(error, OSError | Terminated)
+        )
         report(job.run, rank, watch.doing, line, traceback.format_exc(), kind, final)
         raise
     finally:
         watch.close()
         if reporter:
             reporter.close()
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated("told to end by SIGTERM")
 
 
 def _train(job: TrainJob, watch: Watch, reporter: Reporter | None) -> dict[str, float] | None:
@@ -109,6 +117,8 @@ def _train_on(
     recorder = Recorder(job, model, optimizer, start) if rank == 0 else None
     if processes > 1:  # what rank 0 began with or restored, everyone goes on from
         hvd.broadcast_variables([v.value for v in [*model.weights, *optimizer.variables]], root_rank=0)
+    if recorder:  # there is time to finish the step
+        signal.signal(signal.SIGTERM, recorder.told_to_end)
     loop.run(start, watch, reporter, recorder)
     watch.now("calibrating and writing the model", patient=True)
     if recorder:
