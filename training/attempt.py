@@ -8,6 +8,7 @@ import sys
 from pyspark import SparkContext
 
 from preprocessing import storage
+from training.checkpoint import latest_epoch
 from training.failures import lost_executors
 from training.guard import Guard
 from training.interrupt import Interrupt
@@ -51,7 +52,7 @@ def run_once(
     lost = set(lost_executors(context))
     guard = Guard(job.run, interrupt.end_processes)
     try:
-        with Display(job.run, guard.look):
+        with Display(job.run, guard.look, latest_epoch(job.run)):
             results = horovod.spark.run(
                 train_worker, args=(job,), num_proc=processes, start_timeout=START_SECONDS, use_gloo=True,
                 env=environment, verbose=0, nics={interface},

@@ -27,6 +27,7 @@ class Position(NamedTuple):
     sums: Sequence[float] = (0.0, 0.0, 0.0)  # over them and all ranks: loss, correct, examples
     seconds: float = 0.0  # that they took
     draws: Sequence[int] = ()  # how often each source of random numbers was asked in them
+    input_seconds: float = 0.0  # of those seconds, until the examples of each step were there
 
     def __str__(self) -> str:
         """For people."""

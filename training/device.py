@@ -3,6 +3,10 @@
 import os
 import subprocess
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
 
 
 def take_device() -> str:
@@ -33,6 +37,25 @@ def choose_device(assigned: Sequence[str], present: Sequence[str], local_rank: i
             "or let Spark hand out GPUs (spark.task.resource.gpu.amount=1)"
         )
     return present[local_rank]
+
+
+def recurrent_kernel(model: "keras.Model") -> str:
+    """Whether the model's LSTM and GRU layers run in cuDNN's kernel, a faster one; "" without such layers.
+
+    Keras falls back to its own loop without a word, so this looks into the graph that it makes.
+    """
+    import keras
+    import tensorflow as tf
+
+    if not any(isinstance(layer, keras.layers.LSTM | keras.layers.GRU) for layer in model._flatten_layers()):
+        return ""
+    if os.environ["CUDA_VISIBLE_DEVICES"] == "-1":
+        return "no (no GPU)"
+    graph = tf.function(model).get_concrete_function(tf.TensorSpec([None, None], tf.int32)).graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    if any(node.op.startswith("CudnnRNN") for node in nodes):
+        return "yes"
+    return "no (it has tanh, sigmoid and a bias only, neither recurrent dropout nor unrolling)"
 
 
 def present_gpus() -> list[str]:

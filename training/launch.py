@@ -24,7 +24,7 @@ from training.interrupt import interruptible
 from training.preflight import check_driver, check_executors, threads_of_a_task
 from training.registry import RegistryConfig
 from training.restarts import run_to_the_end
-from training.schedule import words_of_a_step
+from training.schedule import epoch_steps, words_of_a_step
 from training.warm_start import Start, check_start, find_start
 from training.worker import TrainJob
 
@@ -90,8 +90,9 @@ def _announce(job: TrainJob, manifest: DatasetManifest) -> None:
     """The line with which training starts, and how its largest gradients travel."""
     training, words = job.training, manifest.vocabulary_size
     log.info(
-        "training %s on %d examples with %d processes of %d threads, batch %d, epochs %d to %d",
+        "training %s on %d examples with %d processes of %d threads, batch %d, %d steps an epoch, epochs %d to %d",
         job.model.architecture, manifest.rows("train"), training.processes, job.threads, training.batch_size,
+        len(epoch_steps(manifest.splits["train"], training.batch_size, training.seed, 0)),
         latest_epoch(job.run) + 1, training.epochs,
     )  # fmt: skip
     used = words_of_a_step(manifest.splits["train"], manifest.buckets, training.batch_size)

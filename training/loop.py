@@ -35,6 +35,7 @@ class Epoch(NamedTuple):
     validation: Sums
     learning_rate: float  # of its last step
     seconds: float  # of training, without validation
+    input_seconds: float  # of these, in which the model waited for its examples
 
     def row(self) -> dict[str, float]:
         """Its line in history.csv."""
@@ -44,6 +45,7 @@ class Epoch(NamedTuple):
             "epoch": self.number, "loss": loss, "accuracy": accuracy, "validation_loss": validation_loss,
             "validation_accuracy": validation_accuracy, "learning_rate": self.learning_rate,
             "examples_per_second": self.train.examples / self.seconds, "seconds": self.seconds,
+            "input_share": self.input_seconds / self.seconds,
         }  # fmt: skip
 
 
@@ -121,30 +123,34 @@ class Loop:
         Raises Diverged where the loss is no number any more: no later step would mend that.
         """
         while not is_over([row["validation_accuracy"] for row in start.history], self.config):
-            train, seconds = self._train_epoch(start, watch, reporter, recorder)
+            done = self._train_epoch(start, watch, reporter, recorder)
             number = len(start.history) + 1
             watch.now(f"epoch {number}, validation", patient=True)
-            epoch = Epoch(number, train, self.evaluate(), float(self.optimizer.learning_rate), seconds)
+            rate, train = float(self.optimizer.learning_rate), Sums(*done.sums)
+            epoch = Epoch(number, train, self.evaluate(), rate, done.seconds, done.input_seconds)
             require_finite(epoch.validation.loss, number, "validation")
             start = Position([*start.history, epoch.row()])
+            if reporter:
+                reporter.finished(start.history)
             if recorder:
                 recorder.keep(start)
 
     def _train_epoch(
         self, start: Position, watch: Watch, reporter: Reporter | None, recorder: Recorder | None
-    ) -> tuple[Sums, float]:
-        """The sums over an epoch, and the seconds that it took; what was done before `start` is in them."""
+    ) -> Position:
+        """The end of an epoch, before its validation; what was done before `start` is in its sums and seconds."""
         epoch, done = len(start.history), start
         seeds = [self.config.seed, epoch, self.rank]
         reseed(self.model, seeds, start.draws)
         steps = epoch_steps(self.files, self.config.batch_size, self.config.seed, epoch)
         rows, began = self.schedule.epoch_rows(epoch), time.monotonic() - start.seconds
         for number in range(start.step + 1, len(steps) + 1):
-            step, where = steps[number - 1], f"step {number} of {len(steps)}"
+            step, where, ready = steps[number - 1], f"step {number} of {len(steps)}", time.monotonic()
             watch.now(f"epoch {epoch + 1}, {where}", number == start.step + 1 or step.bucket not in self.traced)
             self.optimizer.learning_rate.assign(learning_rate(self.config, epoch + (number - 1) / len(steps)))
             block, chosen = self.blocks["train"][step.bucket], self.schedule.rows_of(step, rows)
             ids = self._augmented(epoch, step.bucket, block.ids[chosen], chosen)
+            waited = done.input_seconds + time.monotonic() - ready
             try:
                 sums = Sums(*self.train_step(ids, block.labels[chosen]).numpy().tolist())
             except tf.errors.OpError as error:
@@ -153,7 +159,8 @@ class Loop:
                     self._keep_undisturbed(done, start, recorder)
                 raise
             self.traced.add(step.bucket)
-            done = Position(start.history, number, add_sums(Sums(*done.sums), sums), time.monotonic() - began)
+            sums, seconds = add_sums(Sums(*done.sums), sums), time.monotonic() - began
+            done = Position(start.history, number, sums, seconds, input_seconds=waited)
             require_finite(done.sums[0], epoch + 1, where)
             if reporter:
                 reporter.report(self._progress(done, len(steps)))
@@ -161,7 +168,7 @@ class Loop:
                 self.drawn = np.subtract(count_draws(self.model, seeds), start.draws or 0)
             if recorder and recorder.wants_one(within=number < len(steps)):
                 recorder.keep(done._replace(draws=count_draws(self.model, seeds)))
-        return Sums(*done.sums), time.monotonic() - began
+        return done
 
     def _keep_undisturbed(self, done: Position, start: Position, recorder: Recorder) -> None:
         """A checkpoint of the steps done before one that failed, as other ranks are gone; it changed no weight yet.

@@ -11,12 +11,15 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from tqdm import tqdm
 
 from preprocessing import storage
+from training.checkpoint import History
+from training.reports import describe_ranks, read_ranks
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,17 @@ class Sign:
 
     number: int
     progress: Progress | None  # none before the first step
+    history: History = field(default_factory=list)  # of the finished epochs
+
+
+def epoch_line(row: Mapping[str, float]) -> str:
+    """A line of the history for people."""
+    return (
+        f"epoch {row['epoch']} done: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; validation loss "
+        f"{row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.4f}; "
+        f"{row['examples_per_second']:,.0f} examples/s, {100 * row['input_share']:.1f} % of {row['seconds']:.1f} s "
+        "waiting for input"
+    )
 
 
 class Reporter:
@@ -62,6 +76,7 @@ class Reporter:
     def __init__(self, run: str) -> None:
         self.run = run
         self.progress: Progress | None = None
+        self.history: History = []
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._write, name="reporter", daemon=True)
         self.thread.start()
@@ -70,35 +85,42 @@ class Reporter:
         """From now on it is this."""
         self.progress = progress
 
+    def finished(self, history: History) -> None:
+        """From now on these epochs are done."""
+        self.history = history
+
     def close(self) -> None:
-        """No more signs."""
+        """One more sign, the last."""
         self.over.set()
         self.thread.join(CLOSE_SECONDS)
 
     def _write(self) -> None:
         for number in itertools.count(1):
+            last, sign = self.over.wait(WRITE_SECONDS if number > 1 else 0), Sign(number, self.progress, self.history)
             with contextlib.suppress(OSError):  # a store that hiccups: the next sign will do
-                storage.write_json(f"{self.run}/{FILE}", dataclasses.asdict(Sign(number, self.progress)))
-            if self.over.wait(WRITE_SECONDS):
+                storage.write_json(f"{self.run}/{FILE}", dataclasses.asdict(sign))
+            if last:
                 return
 
 
 def _read(run: str) -> Sign | None:
     try:
         content = json.loads(storage.read_text(f"{run}/{FILE}"))
-        return Sign(content["number"], Progress(**content["progress"]) if content["progress"] else None)
+        progress = Progress(**content["progress"]) if content["progress"] else None
+        return Sign(content["number"], progress, content["history"])
     except (OSError, ValueError):  # not there yet, or the store hiccups: the next look will tell
         return None
 
 
 class Display:
-    """Shows the run's progress while the block lasts: a bar on a terminal, lines in a log.
+    """Shows the run's progress while the block lasts: a bar on a terminal, lines in a log; and a line for each epoch.
 
     Each sign of life is handed to `look` too, and None each second in which there is no readable one.
+    `epochs` are those that a run has done before.
     """
 
-    def __init__(self, run: str, look: Callable[[Sign | None], None]) -> None:
-        self.run, self.look = run, look
+    def __init__(self, run: str, look: Callable[[Sign | None], None], epochs: int) -> None:
+        self.run, self.look, self.epochs = run, look, epochs
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._watch, name="progress", daemon=True)
 
@@ -113,12 +135,18 @@ class Display:
 
     def _watch(self) -> None:
         bar = tqdm(total=0, desc="starting", disable=not sys.stderr.isatty(), leave=False, bar_format="{desc} |{bar}|")
-        shown, next_line = None, 0.0
-        while not self.done.wait(WRITE_SECONDS):
+        shown, next_line, last = None, 0.0, False
+        while not last:
+            last = self.done.wait(WRITE_SECONDS)
             sign = _read(self.run)
-            self.look(sign)
+            if not last:
+                self.look(sign)
+            if sign and sign.progress and not shown:
+                self._log_ranks()
+            if sign:
+                self._log_epochs(sign.history, bar)
             progress = sign.progress if sign else None
-            if progress is None or progress == shown:
+            if last or progress is None or progress == shown:
                 continue
             shown = progress
             bar.total = progress.epochs * progress.steps
@@ -128,3 +156,14 @@ class Display:
                 log.info("%s", progress.line())
                 next_line = time.monotonic() + LINE_SECONDS
         bar.close()
+
+    def _log_ranks(self) -> None:
+        with contextlib.suppress(OSError, KeyError):  # a store that hiccups, a rank that is not so far
+            line, fast = describe_ranks(read_ranks(self.run))
+            log.log(logging.INFO if fast else logging.WARNING, "%s", line)
+
+    def _log_epochs(self, history: History, bar: Any) -> None:
+        for row in history[self.epochs :]:
+            bar.clear()
+            log.info("%s", epoch_line(row))
+        self.epochs = max(self.epochs, len(history))

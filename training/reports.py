@@ -5,8 +5,10 @@ import json
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from preprocessing import storage
 
@@ -28,9 +30,10 @@ class Report:
     time: float
 
 
-def announce(run: str, rank: int) -> None:
-    """Says where a rank is, for the case that it cannot say more."""
-    storage.write_json(f"{run}/ranks/{rank}.json", {"rank": rank, "host": socket.gethostname(), "pid": os.getpid()})
+def announce(run: str, rank: int, **more: str) -> None:
+    """Says where a rank is, for the case that it cannot say more; and on what it computes, once it knows."""
+    facts = {"rank": rank, "host": socket.gethostname(), "pid": os.getpid(), **more}
+    storage.write_json(f"{run}/ranks/{rank}.json", facts)
 
 
 def report(run: str, rank: int, doing: str, error: str, traceback: str, kind: str, final: bool = False) -> None:
@@ -59,11 +62,25 @@ def read_reports(run: str) -> list[Report]:
     return [Report(**json.loads(storage.read_text(f"{run}/errors/{name}"))) for name in names if ".tmp-" not in name]
 
 
+def read_ranks(run: str) -> list[dict[str, Any]]:
+    """What each rank announced that began."""
+    names = storage.files_below(f"{run}/ranks")
+    return [json.loads(storage.read_text(f"{run}/ranks/{name}")) for name in names if ".tmp-" not in name]
+
+
 def read_hosts(run: str) -> dict[int, str]:
     """Where each rank is that began."""
-    names = storage.files_below(f"{run}/ranks")
-    facts = [json.loads(storage.read_text(f"{run}/ranks/{name}")) for name in names if ".tmp-" not in name]
-    return {fact["rank"]: f"{fact['host']} (process {fact['pid']})" for fact in facts}
+    return {fact["rank"]: f"{fact['host']} (process {fact['pid']})" for fact in read_ranks(run)}
+
+
+def describe_ranks(ranks: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
+    """Where all ranks are and on what they compute, in a line; and whether that is as fast as it could be there."""
+    hosts = Counter(rank["host"] for rank in ranks)
+    gpus = sum(rank["device"] != "-1" for rank in ranks)
+    kernels = sorted({rank["kernel"] for rank in ranks} - {""})
+    told = f"; cuDNN LSTM: {' or '.join(kernels)}" if kernels else ""
+    where = ", ".join(f"{count} on {host}" for host, count in sorted(hosts.items()))
+    return f"ranks: {where}; {f'{gpus} GPUs' if gpus else 'no GPU'}{told}", not gpus or kernels in ([], ["yes"])
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from preprocessing.manifest import DatasetManifest, read_manifest
 from preprocessing.vocabulary import read_lines
 from training.checkpoint import WORD_VECTORS, Position, read_array, read_position
 from training.config import ModelConfig, TrainingConfig
-from training.device import take_device
+from training.device import recurrent_kernel, take_device
 from training.progress import Reporter
 from training.quiet import import_tensorflow
 from training.recorder import Recorder, Terminated
@@ -107,6 +107,7 @@ def _train_on(
     keras.utils.set_random_seed(job.training.seed)
     vectors = read_array(f"{job.run}/{WORD_VECTORS}") if job.model.word_vectors else None
     model = build_model(job.model, manifest.vocabulary_size, manifest.num_labels, vectors)
+    announce(job.run, rank, device=os.environ["CUDA_VISIBLE_DEVICES"], kernel=recurrent_kernel(model))
     start = read_position(job.run)
     if rank == 0 and job.training.start_from and start == Position():
         words, labels = (read_lines(f"{job.dataset}/{name}.txt") for name in ("vocabulary", "labels"))

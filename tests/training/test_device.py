@@ -2,7 +2,8 @@
 
 import pytest
 
-from training.device import choose_device
+from training.config import ModelConfig
+from training.device import choose_device, recurrent_kernel
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,14 @@ def test_the_device(assigned: list[str], present: list[str], local_rank: int, ch
 def test_more_processes_than_gpus_are_refused_instead_of_sharing_one() -> None:
     with pytest.raises(RuntimeError, match=r"process 3 on this host finds 2 GPUs: run fewer"):
         choose_device([], ["0", "1"], 2)
+
+
+@pytest.mark.tensorflow
+def test_the_kernel_is_what_is_in_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.zoo import ZOO
+
+    lstm, fasttext = (ZOO[name](ModelConfig(embedding_size=4, units=4), 9, 2) for name in ("bilstm", "fasttext"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert (recurrent_kernel(lstm), recurrent_kernel(fasttext)) == ("no (no GPU)", "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # which this TensorFlow, built for CPUs, cannot use
+    assert recurrent_kernel(lstm).startswith("no (it has tanh")

@@ -8,6 +8,7 @@ from training.reports import (
     WAITING,
     Report,
     announce,
+    describe_ranks,
     find_failure,
     kind_of,
     read_hosts,
@@ -70,3 +71,11 @@ def test_reports_and_hosts_are_read_back(tmp_path: Path) -> None:
     (found,) = read_reports(run)
     assert (found.rank, found.doing, found.error, found.final) == (3, "starting", "OSError: full", False)
     assert list(read_hosts(run)) == [3]
+
+
+def test_where_ranks_compute_is_told_in_a_line_and_a_slow_kernel_on_a_gpu_is_no_good_news() -> None:
+    ranks = [{"host": host, "device": "0", "kernel": "yes"} for host in ("b", "a", "b")]
+    assert describe_ranks(ranks) == ("ranks: 1 on a, 2 on b; 3 GPUs; cuDNN LSTM: yes", True)
+    line, fast = describe_ranks([*ranks, {"host": "c", "device": "1", "kernel": "no (unrolled)"}])
+    assert line.endswith("4 GPUs; cuDNN LSTM: no (unrolled) or yes") and not fast
+    assert describe_ranks([{"host": "a", "device": "-1", "kernel": ""}]) == ("ranks: 1 on a; no GPU", True)
