@@ -65,6 +65,7 @@ class TrainingConfig:
     max_restarts: int = 3  # of processes that died or froze, each time from the last checkpoint
     min_processes: int = 1  # with which training goes on where executors are gone
     stall_seconds: float = 40.0  # for one step; a process that takes longer has stalled, and is ended
+    trace_steps: int = 0  # of rank 0, early in the run, that are traced into run/traces: profile and timeline
     seed: int = 1
     class_weights: str = "none"  # or "balanced": rare intents weigh in the loss of training as much as frequent ones
     label_smoothing: float = 0.0  # share of each label that is spread over all labels, in the loss of training
@@ -77,7 +78,7 @@ class TrainingConfig:
             require(0 <= getattr(self, key) < 1, f"training.{key}", "from 0 to below 1", getattr(self, key))
         for key in ("processes", "epochs", "batch_size"):
             require(getattr(self, key) >= 1, f"training.{key}", "at least 1", getattr(self, key))
-        for key in ("early_stopping_epochs", "warmup_epochs", "checkpoint_minutes", "max_restarts"):
+        for key in ("early_stopping_epochs", "warmup_epochs", "checkpoint_minutes", "max_restarts", "trace_steps"):
             require(getattr(self, key) >= 0, f"training.{key}", "at least 0", getattr(self, key))
         wanted = f"from 1 to training.processes, {self.processes}"
         require(1 <= self.min_processes <= self.processes, "training.min_processes", wanted, self.min_processes)

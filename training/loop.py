@@ -21,6 +21,7 @@ from training.recorder import Recorder
 from training.reports import LEFT, in_one_line, kind_of
 from training.schedule import Ints, RankSchedule, epoch_steps, words_of_a_step
 from training.step import Sums, add_sums, balanced_weights, make_evaluation_step, make_train_step
+from training.trace import Trace
 from training.watch import Watch
 
 EVALUATION_BATCH = 1024
@@ -103,10 +104,10 @@ class Loop:
 
     def __init__(
         self, model: keras.Model, optimizer: keras.Optimizer, config: TrainingConfig, manifest: DatasetManifest,
-        blocks: dict[str, list[Block]], rank: int, processes: int, ranks: Ranks,
+        blocks: dict[str, list[Block]], rank: int, processes: int, ranks: Ranks, trace: Trace | None = None,
     ) -> None:  # fmt: skip
         self.model, self.optimizer, self.config, self.rank = model, optimizer, config, rank
-        self.blocks, self.ranks = blocks, ranks
+        self.blocks, self.ranks, self.trace = blocks, ranks, trace
         self.files = manifest.splits["train"]
         self.schedule = RankSchedule(self.files, rank, processes, config.seed)
         self.numbers = [row_numbers(self.files, self.schedule.mine, bucket) for bucket in range(len(blocks["train"]))]
@@ -145,9 +146,12 @@ class Loop:
         steps = epoch_steps(self.files, self.config.batch_size, self.config.seed, epoch)
         rows, began = self.schedule.epoch_rows(epoch), time.monotonic() - start.seconds
         for number in range(start.step + 1, len(steps) + 1):
-            step, where, ready = steps[number - 1], f"step {number} of {len(steps)}", time.monotonic()
+            step, where = steps[number - 1], f"step {number} of {len(steps)}"
             watch.now(f"epoch {epoch + 1}, {where}", number == start.step + 1 or step.bucket not in self.traced)
             self.optimizer.learning_rate.assign(learning_rate(self.config, epoch + (number - 1) / len(steps)))
+            if self.trace:
+                self.trace.next_step()
+            ready = time.monotonic()
             block, chosen = self.blocks["train"][step.bucket], self.schedule.rows_of(step, rows)
             ids = self._augmented(epoch, step.bucket, block.ids[chosen], chosen)
             waited = done.input_seconds + time.monotonic() - ready

@@ -73,6 +73,8 @@ def _train(job: TrainJob, watch: Watch, reporter: Reporter | None) -> dict[str, 
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
+    if job.training.trace_steps:
+        os.environ["HOROVOD_TIMELINE"] = "DYNAMIC"  # begun later
     hvd.init()
     rank, processes = hvd.rank(), hvd.size()
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s rank {rank} %(levelname)s %(message)s")
@@ -103,6 +105,7 @@ def _train_on(
     from training.loop import Loop
     from training.models import build_model
     from training.optimizers import make_optimizer
+    from training.trace import Trace
 
     keras.utils.set_random_seed(job.training.seed)
     vectors = read_array(f"{job.run}/{WORD_VECTORS}") if job.model.word_vectors else None
@@ -114,13 +117,17 @@ def _train_on(
         carry_over(model, job.model, job.training.start_from, words, labels)
     optimizer = make_optimizer(job.training)
     watch.now("waiting for all ranks", patient=True)
-    loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, together(processes))
+    steps = job.training.trace_steps
+    trace = Trace(job.run, steps, processes) if rank == 0 and steps else None
+    loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, together(processes), trace)
     recorder = Recorder(job, model, optimizer, start) if rank == 0 else None
     if processes > 1:  # what rank 0 began with or restored, everyone goes on from
         hvd.broadcast_variables([v.value for v in [*model.weights, *optimizer.variables]], root_rank=0)
     if recorder:  # there is time to finish the step
         signal.signal(signal.SIGTERM, recorder.told_to_end)
     loop.run(start, watch, reporter, recorder)
+    if trace:
+        trace.close()
     watch.now("calibrating and writing the model", patient=True)
     if recorder:
         recorder.restore_best()

@@ -17,7 +17,7 @@ model.architecture model.embedding_size model.units model.layers model.dropout m
 model.word_vectors_frozen
 training.path training.processes training.epochs training.batch_size training.optimizer training.optimizer_options
 training.learning_rate training.warmup_epochs training.decay training.early_stopping_epochs training.start_from
-training.checkpoint_minutes training.max_restarts training.min_processes training.stall_seconds
+training.checkpoint_minutes training.max_restarts training.min_processes training.stall_seconds training.trace_steps
 training.seed training.class_weights training.label_smoothing training.calibrated training.word_dropout
 training.word_swap
 evaluation.path evaluation.minimum_accuracy evaluation.minimum_intent_f1

@@ -38,7 +38,7 @@ TRAINING = TrainingConfig(
 def two_processes(spark: SparkSession, dataset: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """URI of a run of two processes."""
     run = str(tmp_path_factory.mktemp("two") / "run")
-    train(spark, dataset, MODEL, dataclasses.replace(TRAINING, path=run, processes=2))
+    train(spark, dataset, MODEL, dataclasses.replace(TRAINING, path=run, processes=2, trace_steps=5))
     return storage.absolute(run)
 
 
@@ -87,7 +87,7 @@ def test_some_steps_leave_a_rank_without_examples(dataset: str) -> None:
 def test_a_run_leaves_what_the_design_says(two_processes: str) -> None:
     files = storage.files_below(two_processes)
     assert {name.split("/")[0] for name in files} == {
-        "checkpoints", "config.toml", "history.csv", "manifest.json", "model", "tensorboard",
+        "checkpoints", "config.toml", "history.csv", "manifest.json", "model", "tensorboard", "traces",
     }  # fmt: skip
     assert [row["epoch"] for row in read_history(two_processes)] == [1, 2, 3]
     model = json.loads(storage.read_text(f"{two_processes}/model/manifest.json"))
@@ -96,6 +96,13 @@ def test_a_run_leaves_what_the_design_says(two_processes: str) -> None:
         for name in files
         if name.startswith("model/") and not name.endswith("manifest.json")
     )
+
+
+def test_steps_are_traced_for_tensorboard_and_perfetto(two_processes: str) -> None:
+    names = storage.files_below(f"{two_processes}/traces")
+    assert [name for name in names if name.startswith("plugins/profile/") and name.endswith(".xplane.pb")]
+    events = json.loads(storage.read_text(f"{two_processes}/traces/timeline.json"))
+    assert sum(event.get("name") == "GLOO_ALLGATHER" and event["ph"] == "B" for event in events) >= 4
 
 
 def test_a_finished_run_is_left_alone(two_processes: str, spark: SparkSession, dataset: str) -> None:
