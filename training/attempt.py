@@ -1,14 +1,16 @@
 """One `horovod.spark.run`: its result, or which rank failed first, where and why."""
 
+import dataclasses
 import logging
 import os
 import re
 import sys
+import uuid
 
 from pyspark import SparkContext
 
 from preprocessing import storage
-from training.checkpoint import latest_epoch
+from training.checkpoint import begin_attempt, latest_epoch
 from training.failures import lost_executors
 from training.guard import Guard
 from training.interrupt import Interrupt
@@ -40,6 +42,8 @@ def run_once(
 
     for remains in ("errors", "ranks"):
         storage.remove(f"{job.run}/{remains}")
+    job = dataclasses.replace(job, attempt=uuid.uuid4().hex)
+    begin_attempt(job.run, job.attempt)
     environment = {
         "HOROVOD_GLOO_TIMEOUT_SECONDS": str(GLOO_SECONDS),
         "OMP_NUM_THREADS": str(job.threads),
@@ -63,6 +67,7 @@ def run_once(
         raise _failed(job.run, error, guard, losses) from error
     finally:
         interrupt.processes_ended()
+        begin_attempt(job.run, "")
     storage.remove(f"{job.run}/ranks")
     return dict(results[0])
 

@@ -16,6 +16,7 @@ Arrays = list[np.ndarray]
 
 KEPT = 2  # complete checkpoints left on storage
 POINTER = "latest.json"
+ATTEMPT = "attempt"  # of the run: the name of the attempt to finish it that is under way
 WORD_VECTORS = "word_vectors.npy"  # of the run: what its embedding begins with
 
 
@@ -53,14 +54,41 @@ def _pack(checkpoint: Checkpoint) -> bytes:
     return buffer.getvalue()
 
 
-def write_checkpoint(run: str, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint below `run`/checkpoints, points to it, and removes all but it and the KEPT - 1 before it."""
+class Superseded(RuntimeError):
+    """Another attempt to finish the run has begun, and this one was thought to be gone."""
+
+
+def begin_attempt(run: str, name: str) -> None:
+    """From now on only the attempt of this name may write checkpoints; "" when no attempt is under way."""
+    if name:
+        storage.write_text(f"{run}/{ATTEMPT}", name)
+    else:
+        storage.remove(f"{run}/{ATTEMPT}")
+
+
+def require_attempt(run: str, name: str) -> None:
+    """Raises Superseded where another attempt has begun, or the run is finished."""
+    try:
+        current = storage.read_text(f"{run}/{ATTEMPT}")
+    except FileNotFoundError:
+        current = ""
+    if current != name:
+        raise Superseded(f"{run} goes on without this process, which was taken for gone: it writes nothing more")
+
+
+def write_checkpoint(run: str, checkpoint: Checkpoint, attempt: str = "") -> None:
+    """Writes a checkpoint below `run`/checkpoints, points to it, and removes all but it and the KEPT - 1 before it.
+
+    Raises Superseded, with the last checkpoint as it was, unless `attempt` is the one under way.
+    """
     position = checkpoint.position
     epoch = len(position.history)
     name = f"epoch-{epoch:04d}" + (f"-step-{position.step:07d}" if position.step else "")
     content = _pack(checkpoint)
     facts = {"name": name, "epoch": epoch, "sha256": storage.sha256(content), **position._asdict()}
+    require_attempt(run, attempt)
     storage.write_bytes(f"{run}/checkpoints/{name}/state.npz", content)
+    require_attempt(run, attempt)  # once more, as the store may have taken its time
     storage.write_json(f"{run}/checkpoints/{POINTER}", facts)
     names = sorted({path.split("/")[0] for path in storage.files_below(f"{run}/checkpoints")} - {POINTER})
     kept = [other for other in names if other <= name][-KEPT:]  # a later one was never pointed to: its writer died

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from preprocessing.manifest import DatasetManifest
 from preprocessing.versions import versions
 from preprocessing.vocabulary import read_lines
-from training.checkpoint import Checkpoint, Position, read_checkpoint, write_checkpoint, write_history
+from training.checkpoint import Checkpoint, Position, read_checkpoint, require_attempt, write_checkpoint, write_history
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +70,7 @@ class Recorder:
         self.writing.result()
 
     def _write(self, state: Checkpoint) -> None:
-        write_checkpoint(self.job.run, state)
+        write_checkpoint(self.job.run, state, self.job.attempt)
         if not state.position.step:
             write_history(self.job.run, state.position.history)
 
@@ -84,6 +84,7 @@ class Recorder:
         from training.tensorboard import write_events
 
         self.wait()
+        require_attempt(self.job.run, self.job.attempt)
         history = self.state.position.history
         best = max(history, key=lambda row: row["validation_accuracy"])
         write_events(f"{self.job.run}/tensorboard", history)

@@ -35,6 +35,7 @@ class TrainJob:
     training: TrainingConfig
     threads: int  # for TensorFlow's operations, in each process
     hadoop: Mapping[str, str]  # the driver's settings for hdfs://
+    attempt: str = ""  # which one this is of those to finish the run
 
 
 def train_worker(job: TrainJob) -> dict[str, float] | None:

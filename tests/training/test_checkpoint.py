@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from preprocessing.errors import UserError
-from training.checkpoint import Checkpoint, Position, latest_epoch, read_checkpoint, read_position, write_checkpoint
+from training.checkpoint import (
+    Checkpoint,
+    Position,
+    Superseded,
+    begin_attempt,
+    latest_epoch,
+    read_checkpoint,
+    read_position,
+    write_checkpoint,
+)
 
 ROW = {"epoch": 1, "validation_accuracy": 0.5}
 
@@ -50,6 +59,21 @@ def test_an_upload_that_was_killed_is_as_if_it_had_not_been(tmp_path: Path) -> N
     assert names(run) == {"epoch-0001", "epoch-0001-step-0000007", "latest.json"}
     write_checkpoint(run, checkpoint(2))
     assert read_checkpoint(run).position == checkpoint(2).position
+
+
+def test_an_attempt_that_was_taken_for_gone_writes_nothing_any_more(tmp_path: Path) -> None:
+    """Its machine was out of reach for a while, but not the store."""
+    run = tmp_path.as_uri()
+    begin_attempt(run, "first")
+    write_checkpoint(run, checkpoint(1), "first")
+    for current in ("second", ""):  # another attempt, or none, as the run is finished
+        begin_attempt(run, current)
+        with pytest.raises(Superseded, match="goes on without this process"):
+            write_checkpoint(run, checkpoint(2), "first")
+        assert names(run) == {"epoch-0001", "latest.json"} and read_position(run) == checkpoint(1).position
+    begin_attempt(run, "third")
+    write_checkpoint(run, checkpoint(2), "third")
+    assert read_position(run) == checkpoint(2).position
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
