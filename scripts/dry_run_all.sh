@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for config in conf/*.toml conf/story/*.toml; do
+for config in conf/*.toml conf/*/*.toml; do
     jobs="pipeline"
     if grep -q '^\[word_vectors\]' "$config"; then jobs+=" word_vectors"; fi
     if grep -q '^\[registry\]' "$config"; then jobs+=" publish"; fi
