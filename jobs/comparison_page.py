@@ -10,8 +10,9 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
+from jobs.formats import count, decimals, percent, shorten
 from jobs.plots import BLUE, MUTED, STYLE, WARM, inline
-from jobs.report import count, decimals, percent, render_page, shorten
+from jobs.report import render_page
 
 DRAWN = 20  # settings; the page's table has all
 LABEL_WIDTH = 30

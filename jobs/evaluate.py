@@ -1,20 +1,24 @@
 """run -> report: the model as a user has it, raw text in, over the test split."""
 
+import functools
 import itertools
 import logging
 import sys
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.cli import run_job
 from jobs.config import AppConfig
+from jobs.latency import latencies, sample
 from jobs.metrics import BINS, frequent_confusions, summarise
-from jobs.prediction import SAID, predict
+from jobs.prediction import SAID, decided, predict
 from jobs.report import render_report
 from jobs.score import describe_model
 from preprocessing import storage
@@ -29,9 +33,11 @@ from training.registry import resolve
 log = logging.getLogger(__name__)
 
 CONFUSIONS, TEXTS, ERRORS = 30, 3, 50  # listed in metrics.json
+RANKS = (1, 3, 5)  # among so many intents the right one is looked for; the model gives training.export.TOP
+TIMED = 300  # texts of the test split whose latency is taken
+VALUES = 50  # of the slice column: the most frequent
 LENGTHS = (1, 3, 5, 8, 12, 20)  # first number of tokens of each slice
 ROW = ("dialog_id", "turn", "language", "text", "intent", "length")
-PREDICTED = (f"{SAID}.intents[0] AS predicted", f"{SAID}.probabilities[0] AS probability")
 
 
 def plan(config: AppConfig) -> str:
@@ -53,13 +59,15 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     with storage.lease(report):
         began = time.monotonic()
         temporary = f"{report}.tmp-{uuid.uuid4().hex[:8]}"
-        row = (*ROW, *(CONTEXT_COLUMNS if manifest.context_turns else ()))
+        row = (*ROW, *(["slice"] if manifest.slice else ()), *(CONTEXT_COLUMNS if manifest.context_turns else ()))
         test = spark.read.parquet(*[f"{dataset}/{file.path}" for file in manifest.splits["test"]]).select(*row)
-        said = predict(test, model, "text", row)
-        scored = said.selectExpr(*row, *PREDICTED).persist(StorageLevel.DISK_ONLY)
+        scored = answered(predict(test, model, "text", row), model, row).persist(StorageLevel.DISK_ONLY)
         try:
             scored.write.parquet(f"{temporary}/predictions")
-            metrics = measure(scored, model.out_of_scope)
+            metrics = {
+                **measure(scored, model.out_of_scope, manifest.slice),
+                "latency": _latency(latencies(sample(test, TIMED), model)),
+            }
         finally:
             scored.unpersist()
         history = [] if config.registry.version else read_history(storage.absolute(config.training.path))
@@ -80,27 +88,59 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     return metrics
 
 
+def answered(said: DataFrame, model: Model, row: Sequence[str]) -> DataFrame:
+    """The columns `row`, what was `predicted` and, by rank, the intents with their probabilities.
+
+    Where the model says that a text is out of scope, that is the prediction, however probable the first intent.
+    """
+    intents, probabilities = F.col(f"{SAID}.intents"), F.col(f"{SAID}.probabilities")
+    return said.select(
+        *row, decided(model).alias("predicted"), probabilities[0].alias("probability"), intents.alias("intents")
+    )
+
+
 def _in_scope(metrics: dict[str, Any]) -> str:
     if metrics["in_scope_accuracy"] is None:
         return ""
     return f", in scope {metrics['in_scope_accuracy']:.4f}, out-of-scope recall {metrics['out_of_scope_recall']:.4f}"
 
 
-def measure(scored: DataFrame, out_of_scope: str) -> dict[str, Any]:
-    """The content of metrics.json, from rows of PREDICTED; only counts and listed examples reach the driver."""
+def measure(scored: DataFrame, out_of_scope: str, sliced: str = "") -> dict[str, Any]:
+    """What metrics.json says of rows of `answered`; only counts and listed examples reach the driver.
+
+    `sliced` is the corpus' name for the column `slice`, "" where there is none.
+    """
     counted = scored.groupBy("intent", "predicted").count().collect()
     confusion = {(row.intent, row.predicted): row["count"] for row in counted}
-    correct = F.sum((F.col("intent") == F.col("predicted")).cast("int"))
+    # whether the probability tells the truth is a question about the intent that it belongs to
+    correct = F.sum((F.col("intent") == F.col("intents")[0]).cast("int"))
     number = F.least(F.floor(F.col("probability") * BINS), F.lit(BINS - 1)).cast("int")
     bins = scored.groupBy(number.alias("bin")).agg(F.count("*"), F.sum("probability"), correct).collect()
     confusions = frequent_confusions(confusion, CONFUSIONS)
     texts = _texts(scored)
     return {
         **summarise(confusion, [tuple(row) for row in bins], out_of_scope),
+        "top_k_accuracy": _top_k(scored),
         "confusions": [{**pair, "texts": texts[pair["intent"], pair["predicted"]]} for pair in confusions],
-        "slices": _slices(scored),
+        "slices": _slices(scored, bool(sliced)),
+        "slice_column": sliced or None,
         "errors": _errors(scored),
     }
+
+
+def _top_k(scored: DataFrame) -> dict[str, float]:
+    """How often the right intent is among the first of RANKS: what is predicted, then the others by probability."""
+    ranked = F.array_distinct(F.concat(F.array("predicted"), "intents"))
+    found = [F.coalesce(F.array_contains(F.slice(ranked, 1, rank), F.col("intent")), F.lit(False)) for rank in RANKS]
+    shares = scored.agg(*[F.avg(right.cast("int")) for right in found]).first()
+    assert shares is not None
+    return dict(zip(map(str, RANKS), shares, strict=True))
+
+
+def _latency(seconds: Sequence[float]) -> dict[str, float]:
+    """Of one text alone, in milliseconds."""
+    median, slow = (float(value) for value in np.percentile(seconds, [50, 95]) * 1000)
+    return {"texts": len(seconds), "median_milliseconds": median, "percentile_95_milliseconds": slow}
 
 
 def _mistakes(scored: DataFrame) -> DataFrame:
@@ -121,19 +161,23 @@ def _errors(scored: DataFrame) -> list[dict[str, Any]]:
     return [row.asDict() for row in listed.select("text", "intent", "predicted", "probability").collect()]
 
 
-def _slices(scored: DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Accuracy by language, where the corpus tells it, and by number of tokens."""
+def _slices(scored: DataFrame, sliced: bool) -> dict[str, list[dict[str, Any]]]:
+    """Accuracy by language, where the corpus tells it, by number of tokens and by the VALUES of the slice column."""
     names = [f"{low}-{high - 1}" for low, high in itertools.pairwise(LENGTHS)] + [f"{LENGTHS[-1]} or more"]
-    place = sum((F.col("length") >= low).cast("int") for low in LENGTHS)
+    place = functools.reduce(Column.__add__, [(F.col("length") >= low).cast("int") for low in LENGTHS])
     found = {"language": _accuracy_by(scored.where("language is not null"), F.col("language"))}
     lengths = _accuracy_by(scored, place)
     found["length"] = [{**entry, "value": names[int(entry["value"]) - 1]} for entry in lengths]
+    if sliced:
+        found["slice"] = _accuracy_by(scored, F.col("slice"), VALUES)
     return {name: entries for name, entries in found.items() if entries}
 
 
-def _accuracy_by(scored: DataFrame, key: Any) -> list[dict[str, Any]]:
+def _accuracy_by(scored: DataFrame, key: Column, most: int = 1000) -> list[dict[str, Any]]:
+    """Of the most frequent values of the key, in their order."""
     accuracy = F.avg((F.col("intent") == F.col("predicted")).cast("int")).alias("accuracy")
-    rows = scored.groupBy(key.alias("value")).agg(F.count("*").alias("examples"), accuracy).orderBy("value").collect()
+    values = scored.groupBy(key.alias("value")).agg(F.count("*").alias("examples"), accuracy)
+    rows = values.orderBy(F.desc("examples"), "value").limit(most).orderBy("value").collect()
     return [row.asDict() for row in rows]
 
 
@@ -146,10 +190,17 @@ def _facts(model: Model) -> dict[str, str]:
         "Dataset": f"{lineage['dataset']} (fingerprint {lineage['fingerprint']})",
         "Corpus": ", ".join(lineage["corpus"]["path"]),
         "Temperature of the probabilities": f"{lineage.get('temperature', 1):.3f}",
+        "Out of scope below": _threshold(lineage),
         "Model settings": ", ".join(f"{key} {value}" for key, value in lineage["model"].items()),
         "Training settings": ", ".join(f"{key} {value}" for key, value in lineage["training"].items() if key != "path"),
         "Versions": ", ".join(f"{name} {version}" for name, version in lineage["versions"].items()),
     }
+
+
+def _threshold(lineage: Mapping[str, Any]) -> str:
+    if not lineage["out_of_scope"]:
+        return "never: the dataset has no out-of-scope intent"
+    return f"probability {lineage.get('out_of_scope_threshold', 0):.3f}, or where {lineage['out_of_scope']} comes first"
 
 
 if __name__ == "__main__":

@@ -9,15 +9,13 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.prediction import SAID, predict, turns_before
+from jobs.latency import latencies
+from jobs.prediction import decided, predict
 from preprocessing import storage
 from preprocessing.context import CONTEXT_COLUMNS
-from preprocessing.hadoop import hadoop_configuration
 from preprocessing.manifest import DatasetManifest
 from training.artifact import Model, check_model, read_model
 from training.checkpoint import read_history
-from training.preflight import threads_of_a_task
-from training.scoring import seconds_of_each
 
 SPLITS = ("validation", "test")
 TIMED = 200  # texts of the test split whose latency is taken
@@ -33,9 +31,10 @@ def figures_of(spark: SparkSession, run: str, scores: str, dataset: str, manifes
     texts = _texts(spark, dataset, manifest)
     training = model.manifest["training"]
     said = predict(texts.coalesce(training["processes"]), model, "text", ROW)  # a task for each: each loads the model
-    right = F.coalesce(F.col("intent") == F.col(f"{SAID}.intents")[0], F.lit(False))
-    scored = said.select(*ROW, F.col(f"{SAID}.intents")[0].alias("predicted"), right.alias("right"))
+    right = F.coalesce(F.col("intent") == decided(model), F.lit(False))
+    scored = said.select(*ROW, decided(model).alias("predicted"), right.alias("right"))
     scored.write.mode("overwrite").parquet(f"{scores}/rows")
+    timed = texts.where("split = 'test'").orderBy("file", "row").limit(TIMED)
     history = read_history(run)
     seconds = sum(epoch["seconds"] for epoch in history)
     figures = {
@@ -44,7 +43,7 @@ def figures_of(spark: SparkSession, run: str, scores: str, dataset: str, manifes
         "examples_per_second": statistics.median(epoch["examples_per_second"] for epoch in history),
         "process_seconds": seconds * training["processes"],  # of training, without start and validation
         "megabytes": storage.size(f"{model.uri}/saved_model") / 1e6,
-        "milliseconds": 1000 * _latency(texts, model),
+        "milliseconds": 1000 * statistics.median(latencies(timed, model)),
     }
     about = {"kind": "scores", "version": 1, "model": model.uri, "model_checksum": model.checksum, "figures": figures}
     storage.write_json(f"{scores}/manifest.json", about)
@@ -78,18 +77,6 @@ def _accuracies(scored: DataFrame) -> dict[str, Any]:
         for row in found.collect()
         for name, value in ((f"{row.split}_accuracy", row.accuracy), (f"{row.split}_examples", row.n))
     }
-
-
-def _latency(texts: DataFrame, model: Model) -> float:
-    """Seconds for one text alone, the median of TIMED of the test split, in a Python worker of Spark's."""
-    spark = texts.sparkSession
-    asked = [F.col("text"), *turns_before(texts, model.context_turns).values()]
-    inputs = texts.where("split = 'test'").orderBy("file", "row").limit(TIMED).select(*asked).collect()
-    ask = functools.partial(
-        seconds_of_each, uri=model.uri, checksum=model.checksum, hadoop=hadoop_configuration(spark),
-        threads=threads_of_a_task(spark.sparkContext),
-    )  # fmt: skip
-    return statistics.median(spark.sparkContext.parallelize([[list(row) for row in inputs]], 1).map(ask).first())
 
 
 def hits(spark: SparkSession, scores: Sequence[str]) -> DataFrame:

@@ -5,7 +5,7 @@ from functools import partial
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, FloatType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, BooleanType, FloatType, StringType, StructField, StructType
 
 from preprocessing.context import CONTEXT_COLUMNS
 from preprocessing.errors import UserError
@@ -17,7 +17,8 @@ from training.scoring import replace_text
 
 TEXT, SAID, MASKED = "_parley_text", "_parley_said", "_parley_masked"  # columns that nobody has
 PREDICTION = StructType([
-    StructField("intents", ArrayType(StringType())), StructField("probabilities", ArrayType(FloatType()))
+    StructField("intents", ArrayType(StringType())), StructField("probabilities", ArrayType(FloatType())),
+    StructField("out_of_scope", BooleanType()),
 ])  # fmt: skip
 
 
@@ -38,6 +39,12 @@ def predict(frame: DataFrame, model: Model, text: str, kept: Sequence[str]) -> D
     added = [StructField(SAID, PREDICTION), *([StructField(MASKED, StringType())] if masked else [])]
     predicted = rows.mapInArrow(add, StructType([*rows.schema.fields[: len(kept)], *added]))
     return with_text(predicted, text, F.col(MASKED)).drop(MASKED) if masked else predicted
+
+
+def decided(model: Model) -> Column:
+    """The intent that counts, of a column SAID: the most probable one, or the model's word for none of them."""
+    top = F.col(f"{SAID}.intents")[0]
+    return F.when(F.col(f"{SAID}.out_of_scope"), F.lit(model.out_of_scope)).otherwise(top)
 
 
 def turns_before(frame: DataFrame, count: int) -> dict[str, Column]:

@@ -8,7 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from jobs import plots
-from jobs.report import count, percent, render_page, shorten
+from jobs.formats import count, percent, shorten
+from jobs.report import render_page
 from preprocessing import storage
 from preprocessing.drift import LARGE, MEASURES, MODERATE
 from preprocessing.layout import buckets_for

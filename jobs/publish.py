@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from jobs.cli import run_job
 from jobs.config import AppConfig
-from jobs.prediction import SAID, predict
+from jobs.prediction import decided, predict
 from preprocessing import storage
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
@@ -140,8 +140,9 @@ def compare(scored: DataFrame, model: str) -> dict[str, Any]:
 
     `scored` holds text, intent and what the new model `predicted`.
     """
-    both = predict(scored, read_model(model), "text", ["intent", "predicted"])
-    new, old = F.col("intent") == F.col("predicted"), F.col("intent") == F.col(f"{SAID}.intents")[0]
+    current = read_model(model)
+    both = predict(scored, current, "text", ["intent", "predicted"])
+    new, old = F.col("intent") == F.col("predicted"), F.col("intent") == decided(current)
     counts = both.agg(
         F.count("*").alias("rows"), F.count_if(new & ~old).alias("better"), F.count_if(old & ~new).alias("worse")
     ).first()

@@ -1,19 +1,16 @@
 """The evaluation report: one HTML page for whoever decides about a model and whoever has to improve it."""
 
 import math
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from jobs import plots
+from jobs.formats import breakable, count, decimals, milliseconds, percent, shorten, unbroken
+from jobs.matrix import confusion_matrix
 
-MISSING = "–"
-MATRIX_INTENTS = 25
-MATRIX_LABEL_WIDTH = 22
 RELIABLE_F1 = 0.9
 
 
@@ -36,7 +33,7 @@ def render_report(
         bias=confidence_bias(metrics["calibration"]),
         matrix=confusion_matrix(metrics),
         intents=sorted(metrics["per_intent"], key=lambda row: (row["f1"] is None, row["f1"] or 0, row["intent"])),
-        slices={name: rows for name, rows in metrics["slices"].items() if rows},
+        slices=[(title_of(name, metrics), rows) for name, rows in metrics["slices"].items() if rows],
     )
 
 
@@ -106,7 +103,24 @@ def key_figures(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ("Out-of-scope recall", "out_of_scope_recall", "found, of those that fit none"),
         ("Calibration error", "expected_calibration_error", "between confidence and accuracy"),
     )
-    return [(name, percent(metrics[key]), note) for name, key, note in named if metrics[key] is not None]
+    shares = [(name, percent(metrics[key]), note) for name, key, note in named if metrics[key] is not None]
+    ranks = [
+        (f"Top-{rank} accuracy", percent(share), f"the right intent is among the first {rank}")
+        for rank, share in metrics["top_k_accuracy"].items()
+        if rank != "1"
+    ]
+    return [*shares, *ranks, ("Latency", milliseconds(metrics["latency"]["median_milliseconds"]), _slow(metrics))]
+
+
+def _slow(metrics: Mapping[str, Any]) -> str:
+    latency = metrics["latency"]
+    slow = milliseconds(latency["percentile_95_milliseconds"])
+    return f"for one utterance, the median of {count(latency['texts'])}; 95 % within {slow}"
+
+
+def title_of(name: str, metrics: Mapping[str, Any]) -> str:
+    """What the values of this slice are, in the corpus' own word where the user named the column."""
+    return str(metrics["slice_column"]) if name == "slice" else name
 
 
 def learning_curves(history: Sequence[Mapping[str, float]]) -> list[tuple[str, Markup]]:
@@ -150,89 +164,3 @@ def confidence_bias(calibration: Sequence[Mapping[str, Any]]) -> str:
         return "On average the model is as sure as it is right, to within half a percentage point."
     direction = "surer than it is right" if gap > 0 else "less sure than it is right"
     return f"On average the model is {100 * abs(gap):.1f} percentage points {direction}."
-
-
-def confusion_matrix(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Labels and filled cells of the matrix of the most confused intents; nothing without confusions."""
-    labels = matrix_order(metrics["confusions"])
-    if not labels:
-        return None
-    place = {label: index for index, label in enumerate(labels)}
-    cells = [
-        {
-            "row": place[pair["intent"]],
-            "column": place[pair["predicted"]],
-            "examples": pair["examples"],
-            "share": pair["share"],
-        }
-        for pair in metrics["confusions"]
-        if pair["intent"] in place and pair["predicted"] in place
-    ]
-    for row in metrics["per_intent"]:
-        if row["intent"] in place and row["recall"] is not None:
-            at = place[row["intent"]]
-            cells.append(
-                {"row": at, "column": at, "examples": round(row["recall"] * row["examples"]), "share": row["recall"]}
-            )
-    strongest = max((cell["share"] for cell in cells if cell["row"] != cell["column"]), default=1)
-    widest = max(columns(shorten(label)) for label in labels)
-    return {"labels": labels, "cells": cells, "strongest": strongest or 1, "widest": widest}
-
-
-def matrix_order(confusions: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The most confused intents, each beside the one it is confused with."""
-    order: list[str] = []
-    for pair in confusions:
-        new = [label for label in (pair["intent"], pair["predicted"]) if label not in order]
-        if len(order) + len(new) > MATRIX_INTENTS:
-            continue
-        if len(new) == 1:
-            known = pair["predicted"] if new[0] == pair["intent"] else pair["intent"]
-            order.insert(order.index(known) + 1, new[0])
-        else:
-            order.extend(new)
-    return order
-
-
-def percent(value: float | None) -> str:
-    """The share in percent; never rounded to all or nothing."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    text = f"{100 * value:.1f} %"
-    if text == "100.0 %" and value < 1:
-        return ">99.9 %"
-    return "<0.1 %" if text == "0.0 %" and value > 0 else text
-
-
-def count(value: float | None) -> str:
-    """The number with thousands set apart."""
-    return MISSING if value is None or not math.isfinite(value) else f"{value:,.0f}"
-
-
-def decimals(value: float | None, form: str = ".4f") -> str:
-    """The number in the given format."""
-    return MISSING if value is None or not math.isfinite(value) else format(value, form)
-
-
-def breakable(label: object) -> Markup:
-    """The escaped label, free to wrap where its words end."""
-    # In the entities that escape() writes none of these characters occurs.
-    return Markup(re.sub(r"(?<=\w)([_./:-])(?=\w)", r"\1<wbr>", str(escape(label))))
-
-
-def unbroken(sentence: str) -> str:
-    """The sentence with each percent sign held to its number."""
-    return sentence.replace(" %", "\u00a0%")
-
-
-def shorten(text: str, width: int = MATRIX_LABEL_WIDTH) -> str:
-    """The text cut to a width in columns."""
-    if columns(text) <= width:
-        return text
-    kept = next(index for index in range(len(text)) if columns(text[: index + 1]) >= width)
-    return text[:kept].rstrip() + "…"
-
-
-def columns(text: str) -> int:
-    """The width of a text, in which Korean, Chinese and Japanese letters take two columns."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

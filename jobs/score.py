@@ -23,7 +23,7 @@ from pyspark.sql.types import StringType
 
 from jobs.cli import run_job
 from jobs.config import AppConfig, ScoringConfig
-from jobs.prediction import SAID, column, has_text, predict, with_text
+from jobs.prediction import SAID, column, decided, has_text, predict, with_text
 from preprocessing import storage
 from preprocessing.config import CorpusConfig
 from preprocessing.context import CONTEXT_COLUMNS, table_with_context
@@ -79,13 +79,12 @@ def with_predictions(frame: DataFrame, model: Model, text: str, kept: Sequence[s
             f"the table has columns that scoring adds: {', '.join(clash)}; "
             "name the columns to keep without these, with scoring.keep"
         )
-    label = model.out_of_scope
     intents, probabilities = F.col(f"{SAID}.intents"), F.col(f"{SAID}.probabilities")
     added = {
-        "intent": intents[0],
+        "intent": decided(model),
         "probability": probabilities[0],
         "top3": F.slice(F.arrays_zip(intents, probabilities), 1, 3).cast(TOP),
-        "out_of_scope": F.when(F.col(SAID).isNotNull(), intents[0] == label if label else F.lit(False)),
+        "out_of_scope": F.col(f"{SAID}.out_of_scope"),
         "model_version": F.lit(version_of(model.uri)),
     }
     return predict(frame, model, text, kept).withColumns(added).drop(SAID)

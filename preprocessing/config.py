@@ -34,6 +34,7 @@ class CorpusConfig:
     speaker: str = ""
     split: str = ""
     language: str = ""
+    slice: str = ""  # channel, product, region: evaluate tells the accuracy for each of its values
     date: str = ""  # when the turn was said, for dataset.split_by = "date"
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from preprocessing.masking import mask as masked
 from preprocessing.masking import mask_malformed, shown_of
 from preprocessing.schema import SPLITS
 from preprocessing.tokenizers import split, with_entities
@@ -23,6 +24,7 @@ def add_tokens(batches: Batches, tokenizer: str, mask: bool = False) -> Iterator
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         if mask:
             columns["text"] = shown_of(texts, entities)
+            columns["slice"] = masked(columns["slice"].cast(pa.string()))
             columns["malformed"] = mask_malformed(columns["malformed"].cast(pa.string()))
         columns |= {"tokens": tokens, "num_tokens": pc.list_value_length(tokens)}
         yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))

@@ -14,7 +14,7 @@ from preprocessing.schema import SEVERAL
 MALFORMED = "_malformed"
 
 # section `corpus`, keys that name a column -> the column of TURN
-ROLES = ("text", "intent", "dialog_id", "turn", "speaker", "split", "language", "date")
+ROLES = ("text", "intent", "dialog_id", "turn", "speaker", "split", "language", "slice", "date")
 NAMED = 50  # fields of the corpus that a message lists
 
 Path = tuple[str, ...]  # names of the fields from the record down

@@ -46,6 +46,7 @@ class DatasetManifest:
     augmented: int = 0  # examples of train that are copies with a typing error; not among rows_in
     mask: bool = False  # are addresses and long numbers masked
     context_turns: int = 0
+    slice: str = ""  # the corpus' name for the examples' column `slice`
     kind: str = "dataset"
     version: int = VERSION
 

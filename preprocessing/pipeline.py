@@ -201,6 +201,7 @@ def _write_facts(
         augmented=augmented,
         mask=config.mask,
         context_turns=config.context_turns,
+        slice=corpus.slice,
     )
     accounted = sum(map(manifest.rows, SPLITS)) - augmented + census.rejected.total() + census.context_only
     assert accounted == census.rows_in, f"{census.rows_in} rows read, {accounted} accounted for"

@@ -19,6 +19,7 @@ TURN = StructType([
     StructField("turn", IntegerType()),
     StructField("speaker", StringType()),
     StructField("language", StringType()),
+    StructField("slice", StringType()),       # what else the user wants figures by
     StructField("split", StringType()),       # as the corpus names it; null where it has none
     StructField("text", StringType()),
     StructField("intent", StringType()),      # several that differ stand between SEVERAL
@@ -30,6 +31,7 @@ EXAMPLE = StructType([
     StructField("dialog_id", StringType()),
     StructField("turn", IntegerType()),
     StructField("language", StringType()),
+    StructField("slice", StringType()),
     StructField("text", StringType()),
     StructField("intent", StringType()),
     StructField("label_id", IntegerType()),                 # line of the intent in labels.txt, from 0

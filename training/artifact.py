@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from preprocessing import storage
 from preprocessing.errors import UserError
 from training.quiet import import_tensorflow
 
-VERSION = 1
+VERSION = 2  # 2: the signature decides what is out of scope, and names its version
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,18 @@ class Prediction:
 
     intents: list[str]
     probabilities: list[float]
+    out_of_scope: bool  # whether it means none of the intents, however probable the first one is
 
 
-# texts [B] and, where the model reads them, context and speakers [B][C] -> UTF-8 [B, K], float32 [B, K]
-Classify = Callable[..., tuple[np.ndarray, np.ndarray]]
+class Answers(NamedTuple):
+    """What a model says of B texts: the K most probable intents of each, the most probable first."""
+
+    intents: np.ndarray  # UTF-8 [B, K]
+    probabilities: np.ndarray  # float32 [B, K]
+    out_of_scope: np.ndarray  # bool [B]
+
+
+Classify = Callable[..., Answers]  # of texts [B] and, where the model reads them, context and speakers [B][C]
 Turn = tuple[str, str]  # speaker ("user" or "agent"), text
 
 
@@ -96,7 +104,7 @@ def check_model(uri: str) -> Model:
 
 
 def load_classifier(uri: str) -> Classify:
-    """A function from texts to arrays of intents and probabilities, of the model at `uri`, checked as it is fetched."""
+    """A function from texts to the answers of the model at `uri`, checked as it is fetched."""
     import_tensorflow()
     import tensorflow as tf
 
@@ -105,10 +113,10 @@ def load_classifier(uri: str) -> Classify:
         loaded = tf.saved_model.load(str(Path(temporary) / "saved_model"))
     signature = loaded.signatures["serving_default"]
 
-    def classify(texts: Sequence[str], *turns: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+    def classify(texts: Sequence[str], *turns: Sequence[Sequence[str]]) -> Answers:
         inputs = {"text": list(texts)} | ({"context": turns[0], "speakers": turns[1]} if turns else {})
         answer = signature(**{name: tf.constant(values, tf.string) for name, values in inputs.items()})
-        return answer["intents"].numpy(), answer["probabilities"].numpy()
+        return Answers(*[answer[name].numpy() for name in Answers._fields])
 
     classify.loaded = loaded  # type: ignore[attr-defined]  # a signature does not keep its variables alive
     return classify
@@ -127,10 +135,12 @@ def load_model(uri: str) -> Callable[..., list[Prediction]]:
             before = [turns[-count:] for turns in dialogs or [[]] * len(texts)]
             full = [[("user", "")] * (count - len(turns)) + list(turns) for turns in before]
             context = [[text for _, text in turns] for turns in full]
-            intents, probabilities = classify(texts, context, [[speaker for speaker, _ in turns] for turns in full])
+            said = classify(texts, context, [[speaker for speaker, _ in turns] for turns in full])
         else:
-            intents, probabilities = classify(texts)
-        names = np.char.decode(intents.astype(bytes), "utf-8").tolist()
-        return [Prediction(*row) for row in zip(names, probabilities.tolist(), strict=True)]
+            said = classify(texts)
+        names = np.char.decode(said.intents.astype(bytes), "utf-8").tolist()
+        return [
+            Prediction(*row) for row in zip(names, said.probabilities.tolist(), said.out_of_scope.tolist(), strict=True)
+        ]
 
     return predict

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from preprocessing.manifest import DatasetManifest
 from training.augment import augment, row_numbers
-from training.calibration import fit_temperature
+from training.calibration import Calibration, calibrate
 from training.checkpoint import Position
 from training.config import TrainingConfig
 from training.data import Block, Ids
@@ -25,7 +25,6 @@ from training.trace import Trace
 from training.watch import Watch
 
 EVALUATION_BATCH = 1024
-CALIBRATION = 20_000_000  # probabilities that a rank looks at, at most: 160 MB
 
 
 class Epoch(NamedTuple):
@@ -219,12 +218,15 @@ class Loop:
                 part = slice(start, start + EVALUATION_BATCH)
                 yield Block(chosen.ids[part], chosen.labels[part])
 
-    def fit_temperature(self) -> float:
-        """What the model's scores are to be divided by, from the validation split; the same on all ranks."""
-        num_labels = self.model.output_shape[-1]
-        numbers = num_labels * sum(len(block.labels) for block in self.blocks["validation"])
+    def calibrate(self, out_of_scope: int | None) -> Calibration:
+        """What the validation split says of the model's probabilities, the same on all ranks."""
         predict = tf.function(lambda ids: self.model(ids, training=False), reduce_retracing=True)
-        parts = [(predict(ids).numpy(), labels) for ids, labels in self._validation_batches(1 + numbers // CALIBRATION)]
-        nothing = np.empty((0, num_labels), np.float32), np.empty(0, np.int32)
-        probabilities, labels = (np.concatenate(column) for column in zip(*parts, nothing, strict=True))
-        return fit_temperature(probabilities, labels, lambda sums: self.ranks.add([tf.constant(sums)])[0].numpy())
+
+        def predictions(share: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            return ((predict(ids).numpy(), labels) for ids, labels in self._validation_batches(share))
+
+        rows, num_labels = sum(len(block.labels) for block in self.blocks["validation"]), self.model.output_shape[-1]
+        return calibrate(predictions, rows, num_labels, out_of_scope, self._add)
+
+    def _add(self, own: np.ndarray) -> np.ndarray:
+        return self.ranks.add([tf.constant(own, tf.float64)])[0].numpy()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from preprocessing.manifest import DatasetManifest
 from preprocessing.versions import versions
 from preprocessing.vocabulary import read_lines
+from training.calibration import Calibration
 from training.checkpoint import Checkpoint, Position, read_checkpoint, require_attempt, write_checkpoint, write_history
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Recorder:
         """Gives the model the weights of the epoch with the best validation accuracy."""
         self.model.set_weights(self.state.best)
 
-    def finish(self, manifest: DatasetManifest, temperature: float) -> dict[str, float]:
+    def finish(self, manifest: DatasetManifest, calibration: Calibration) -> dict[str, float]:
         """Writes the model, of the best epoch, and returns that epoch's line of the history."""
         from training.export import write_model
         from training.tensorboard import write_events
@@ -92,8 +93,9 @@ class Recorder:
             "dataset": self.job.dataset, "fingerprint": manifest.fingerprint, "corpus": manifest.corpus,
             "out_of_scope": manifest.out_of_scope, "mask": manifest.mask,
             "context_turns": manifest.context_turns, "model": dataclasses.asdict(self.job.model),
-            "training": dataclasses.asdict(self.job.training), "metrics": best, "temperature": temperature,
-            "versions": versions(), "trained_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "training": dataclasses.asdict(self.job.training), "metrics": best,
+            **calibration._asdict(), "versions": versions(),
+            "trained_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
         write_model(
             self.model, read_lines(f"{self.job.dataset}/vocabulary.txt"), read_lines(f"{self.job.dataset}/labels.txt"),

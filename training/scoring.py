@@ -16,7 +16,9 @@ from training.quiet import import_tensorflow
 
 BATCH = 512  # texts given to the model at once; more do not fit the cache: CLINC150's LSTM then takes 5 % longer
 WARM_UP = 5  # texts; the first ones take longer
-PREDICTION = pa.struct({"intents": pa.list_(pa.string()), "probabilities": pa.list_(pa.float32())})
+PREDICTION = pa.struct({
+    "intents": pa.list_(pa.string()), "probabilities": pa.list_(pa.float32()), "out_of_scope": pa.bool_(),
+})  # fmt: skip
 
 
 @functools.cache
@@ -36,7 +38,7 @@ def _loaded(uri: str, checksum: str) -> Classify:
 
 
 def predict_by_length(classify: Classify, texts: pa.Array, *turns: pa.ListArray) -> pa.Array:
-    """{intents, probabilities} of each text, null for null; made from short to long: a batch costs its longest text.
+    """PREDICTION of each text, null for null; made from short to long: a batch costs its longest text.
 
     `turns` are, for a model with context, the texts before each text and who spoke them.
     """
@@ -59,13 +61,14 @@ def predict_by_length(classify: Classify, texts: pa.Array, *turns: pa.ListArray)
 
 def _structs(classify: Classify, texts: pa.Array, *turns: pa.ListArray) -> pa.Array:
     """Predictions of a few texts, none of them null, as PREDICTION."""
-    intents, probabilities = classify(texts.to_pylist(), *[array.to_pylist() for array in turns])
-    offsets = np.arange(len(texts) + 1, dtype=np.int32) * intents.shape[1]
-    lists = [
-        pa.ListArray.from_arrays(offsets, pa.array(intents.ravel(), pa.binary()).cast(pa.string())),
-        pa.ListArray.from_arrays(offsets, pa.array(probabilities.ravel(), pa.float32())),
+    said = classify(texts.to_pylist(), *[array.to_pylist() for array in turns])
+    offsets = np.arange(len(texts) + 1, dtype=np.int32) * said.intents.shape[1]
+    columns = [
+        pa.ListArray.from_arrays(offsets, pa.array(said.intents.ravel(), pa.binary()).cast(pa.string())),
+        pa.ListArray.from_arrays(offsets, pa.array(said.probabilities.ravel(), pa.float32())),
+        pa.array(said.out_of_scope, pa.bool_()),
     ]
-    return pa.StructArray.from_arrays(lists, fields=list(PREDICTION))
+    return pa.StructArray.from_arrays(columns, fields=list(PREDICTION))
 
 
 def replace_text(

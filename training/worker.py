@@ -13,6 +13,7 @@ from typing import Any
 from preprocessing import storage
 from preprocessing.manifest import DatasetManifest, read_manifest
 from preprocessing.vocabulary import read_lines
+from training.calibration import Calibration
 from training.checkpoint import WORD_VECTORS, Position, read_array, read_position
 from training.config import ModelConfig, TrainingConfig
 from training.device import recurrent_kernel, take_device
@@ -134,5 +135,8 @@ def _train_on(
         recorder.restore_best()
     if processes > 1:
         hvd.broadcast_variables([v.value for v in model.weights], root_rank=0)
-    temperature = loop.fit_temperature() if job.training.calibrated else 1.0
-    return recorder.finish(manifest, temperature) if recorder else None
+    calibration = Calibration()
+    if job.training.calibrated:
+        labels = read_lines(f"{job.dataset}/labels.txt")
+        calibration = loop.calibrate(labels.index(manifest.out_of_scope) if manifest.out_of_scope else None)
+    return recorder.finish(manifest, calibration) if recorder else None

@@ -11,7 +11,7 @@ import pytest
 from preprocessing import storage
 from preprocessing.errors import UserError
 from training import registry
-from training.artifact import check_model, model_checksum
+from training.artifact import VERSION, check_model, model_checksum
 from training.registry import RegistryConfig
 
 pytestmark = pytest.mark.cluster
@@ -34,7 +34,7 @@ def write_model(directory: Path, words: str) -> str:
     (directory / "saved_model").mkdir(parents=True)
     (directory / "saved_model" / "saved_model.pb").write_bytes(words.encode() * 1000)
     files = {"saved_model/saved_model.pb": storage.sha256(words.encode() * 1000)}
-    (directory / "manifest.json").write_text(json.dumps({"kind": "model", "version": 1, "files": files}))
+    (directory / "manifest.json").write_text(json.dumps({"kind": "model", "version": VERSION, "files": files}))
     return directory.as_uri()
 
 

@@ -51,6 +51,11 @@ def test_the_best_and_what_chance_explains(comparison: dict[str, Any]) -> None:
     assert text.count(" no worse than chance explains ") == 2  # in both tables
 
 
+@pytest.mark.browser
+def test_a_browser_shows_it_whole_and_quietly(comparison: dict[str, Any], look_at: Any) -> None:
+    look_at(render_comparison(comparison))
+
+
 def test_names_and_reasons_stay_text(comparison: dict[str, Any]) -> None:
     page = render_comparison(comparison)
     assert "<script" not in page and page.count("&lt;script&gt;") > 6

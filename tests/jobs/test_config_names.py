@@ -7,7 +7,7 @@ from jobs.config import AppConfig
 # Every name that users may have in their files. A name that is added stays for years: think before adding one here.
 NAMES = """
 corpus.path corpus.format corpus.options corpus.text corpus.intent corpus.dialog_id corpus.turn corpus.speaker
-corpus.split corpus.language corpus.date
+corpus.split corpus.language corpus.slice corpus.date
 dataset.path dataset.tokenizer dataset.max_tokens dataset.max_characters dataset.mask dataset.vocabulary_size
 dataset.context_turns dataset.min_count dataset.vocabulary dataset.validation_fraction dataset.test_fraction
 dataset.split_by dataset.split_salt dataset.out_of_scope dataset.files_per_split dataset.max_rejected_fraction

@@ -27,7 +27,8 @@ def corpus_lines() -> list[str]:
     rows: list[dict[str, Any]] = []
     for number in range(40):
         word, intent = [("refund", "refund"), ("hello", "greeting")][number % 2]
-        rows.append({"d": f"d{number}", "speaker": "user", "text": f"{word} {PLANTED} x{number}", "intent": intent})
+        rows.append({"d": f"d{number}", "speaker": "user", "text": f"{word} {PLANTED} x{number}", "intent": intent,
+                     "from": PLANTED})  # fmt: skip
         rows.append({"d": f"d{number}", "speaker": "agent", "text": PLANTED})
     rows.append({"d": "b1", "speaker": "user", "text": PLANTED})  # no intent
     rows.append({"d": "b2", "speaker": "user", "text": "hello", "intent": f"{PLANTED}\n"})  # not a label
@@ -62,7 +63,8 @@ def leaks(texts: dict[str, str]) -> list[tuple[str, str]]:
 def config(tmp_path: Path) -> AppConfig:
     (tmp_path / "corpus.json").write_text("\n".join(corpus_lines()))
     return AppConfig(
-        corpus=CorpusConfig(path=(str(tmp_path / "corpus.json"),), dialog_id="d", speaker="speaker"),
+        corpus=CorpusConfig(path=(str(tmp_path / "corpus.json"),), dialog_id="d", speaker="speaker",
+            slice="from"),
         dataset=DatasetConfig(
             path=str(tmp_path / "dataset"), mask=True, min_count=1, files_per_split=2, max_rejected_fraction=0.5,
             validation_fraction=0.2, test_fraction=0.2,

@@ -25,7 +25,12 @@ def config(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> App
     """Configuration of a finished pipeline."""
     base = tmp_path_factory.mktemp("demo")
     corpus = CorpusConfig(
-        path=(str(base / "corpus"),), dialog_id="dialog_id", turn="turn", speaker="speaker", language="language"
+        path=(str(base / "corpus"),),
+        dialog_id="dialog_id",
+        turn="turn",
+        speaker="speaker",
+        language="language",
+        slice="speaker",
     )
     config = AppConfig(
         corpus=corpus,
@@ -57,12 +62,34 @@ def test_metrics_are_those_of_scikit_learn_on_the_predictions(config: AppConfig,
     assert sum(row["examples"] for row in metrics["calibration"]) == len(scored)
     assert sum(row["examples"] for row in metrics["slices"]["length"]) == len(scored)
     assert {row["value"] for row in metrics["slices"]["language"]} == {"en", "ko"}
+    (slice_,) = metrics["slices"]["slice"]
+    assert slice_ == {"value": "user", "examples": len(scored), "accuracy": pytest.approx(metrics["accuracy"])}
+    assert metrics["slice_column"] == "speaker"
+
+
+def test_the_right_intent_is_looked_for_among_the_first(config: AppConfig, spark: SparkSession) -> None:
+    """What is predicted comes first, whether it is the most probable intent or not."""
+    scored = spark.read.parquet(f"{config.evaluation.path}/predictions").toPandas()
+    ranked = [list(dict.fromkeys([row.predicted, *row.intents])) for row in scored.itertuples()]
+    found = metrics_of(config)["top_k_accuracy"]
+    for rank in (1, 3, 5):
+        right = [intent in first[:rank] for intent, first in zip(scored.intent, ranked, strict=True)]
+        assert found[str(rank)] == pytest.approx(sum(right) / len(right), abs=1e-9)
+    assert found["1"] == pytest.approx(metrics_of(config)["accuracy"]) and found["1"] < found["3"] < found["5"]
+
+
+def test_the_time_for_one_utterance_is_taken_of_a_few_hundred(config: AppConfig) -> None:
+    latency = metrics_of(config)["latency"]
+    assert latency["texts"] == min(300, metrics_of(config)["examples"])
+    assert 0 < latency["median_milliseconds"] <= latency["percentile_95_milliseconds"]
 
 
 def test_predictions_are_what_the_model_says_of_the_raw_text(config: AppConfig, spark: SparkSession) -> None:
     rows = spark.read.parquet(f"{config.evaluation.path}/predictions").orderBy("text").limit(50).collect()
     said = load_model(f"{config.training.path}/model")([row.text for row in rows])
-    assert [row.predicted for row in rows] == [prediction.intents[0] for prediction in said]
+    assert [row.predicted for row in rows] == [
+        "out_of_scope" if prediction.out_of_scope else prediction.intents[0] for prediction in said
+    ]
     assert [row.probability for row in rows] == pytest.approx([p.probabilities[0] for p in said], abs=1e-5)
 
 
@@ -79,7 +106,7 @@ def test_a_second_run_trains_nothing_again(
     with caplog.at_level(logging.INFO):
         pipeline.run(spark, config)
     assert "already trained with these settings" in caplog.text
-    assert metrics_of(config) == before
+    assert {**metrics_of(config), "latency": before["latency"]} == before
 
 
 def test_no_model_to_evaluate_is_said_in_a_line(config: AppConfig, spark: SparkSession, tmp_path: Path) -> None:

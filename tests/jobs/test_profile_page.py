@@ -102,6 +102,11 @@ def test_tags_balance_and_ids_are_unique(page: str) -> None:
     assert [str(error) for error in parser.error_log if not re.search(r"Tag \w+ invalid", error.message)] == []
 
 
+@pytest.mark.browser
+def test_a_browser_shows_it_whole_and_quietly(page: str, look_at: Any) -> None:
+    look_at(page)
+
+
 def test_figures_are_those_of_the_files(page: str) -> None:
     text = text_of(page)
     assert "7,781 rows became 3,651 examples of 34 intents." in text

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from jobs.report import confusion_matrix, matrix_order, percent, render_report, shorten
+from jobs.formats import percent, shorten
+from jobs.matrix import confusion_matrix, matrix_order
+from jobs.report import render_report
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(2)>'
@@ -73,7 +75,12 @@ def metrics() -> dict[str, Any]:
             {"confidence": 0.85, "accuracy": 0.71, "examples": 1300},
             {"confidence": 0.97, "accuracy": 0.974, "examples": 4200},
         ],
-        "slices": {"language": [{"value": IMAGE, "examples": 101, "accuracy": 0.877}], "length": []},
+        "slices": {
+            "language": [{"value": IMAGE, "examples": 101, "accuracy": 0.877}], "length": [],
+            "slice": [{"value": value, "examples": 7, "accuracy": 0.571} for value in (None, IMAGE)],
+        },
+        "slice_column": SCRIPT, "top_k_accuracy": {"1": 0.912, "3": 0.9713, "5": 0.9862},
+        "latency": {"texts": 300, "median_milliseconds": 3.2871, "percentile_95_milliseconds": 12.341},
         "errors": [{"text": IMAGE, "intent": SCRIPT, "predicted": KOREAN, "probability": 0.99996}],
     }  # fmt: skip
 
@@ -111,7 +118,11 @@ def test_tags_balance_and_ids_are_unique(page: str) -> None:
 def test_figures_are_those_of_the_metrics(page: str) -> None:
     assert "right intent for 91.2 % of 5,500 test utterances (95 % interval 90.5 to 91.9)." in page
     text = Page(page).text
-    for figure in ("90.3 %", "91.1 %", "95.8 %", "63.1 %", "4.1 %", "21.3 %", "87.7 %", ">99.9 %", "4,200", "24.0 %"):
+    figures = (
+        "90.3 %", "91.1 %", "95.8 %", "63.1 %", "4.1 %", "21.3 %", "87.7 %", ">99.9 %", "4,200", "24.0 %",
+        "97.1 %", "98.6 %", "3.29 ms", "within 12.3 ms", "(blank)",
+    )  # fmt: skip
+    for figure in figures:
         assert figure in text, figure
     assert "2.6 percentage points surer" not in text and "3.0 percentage points surer" in text
 
@@ -138,6 +149,11 @@ def test_nothing_on_the_page_leaves_it(page: str) -> None:
     assert len(references) > 10
     assert {where for where in references if where != "data:," and where.removeprefix("#") not in ids} == set()
     assert not list(parsed.attributes("src")) and "@import" not in page
+
+
+@pytest.mark.browser
+def test_a_browser_shows_it_whole_and_quietly(page: str, look_at: Any) -> None:
+    look_at(page)
 
 
 def test_missing_values_are_left_out_or_dashed(metrics: dict[str, Any], history: list[dict[str, float]]) -> None:

@@ -60,6 +60,18 @@ def test_every_row_has_what_the_model_says_of_its_text(spark: SparkSession, tmp_
     assert written == manifest and written["model_checksum"] == model_checksum(model)
 
 
+def test_the_intent_of_an_answer_below_the_threshold_is_the_out_of_scope_one(
+    spark: SparkSession, make_model: Any
+) -> None:
+    model = make_model("run", SAYS, out_of_scope_threshold=0.6)
+    frame = spark.createDataFrame([("hello",), ("hello parcel hello refund",), ("hmm",), ("",)], "text string")
+    rows = {row.text: row for row in score.score(frame, model).collect()}
+    said = [(row.intent, row.out_of_scope, row.top3[0].intent if row.top3 else None) for row in rows.values()]
+    assert said == [("greeting", False, "greeting"), ("other", True, "greeting"), ("other", True, "other"),
+                    (None, None, None)]  # fmt: skip
+    assert rows["hello parcel hello refund"].probability < 0.6 < rows["hello"].probability
+
+
 def test_rows_without_text_and_broken_records_are_apart_with_their_reason(
     spark: SparkSession, tmp_path: Path, make_model: Any
 ) -> None:

@@ -38,14 +38,25 @@ def corpus_lines() -> list[str]:
             ("agent", "one moment please", None),
             ("user", f"{TEXTS[second]} now please, it is urgent! d{number}d", second),
         ]):  # fmt: skip
-            rows.append({"d": dialog, "n": turn, "speaker": speaker, "text": text, "intent": intent, "lang": "xx"})
+            rows.append(
+                {
+                    "d": dialog,
+                    "n": turn,
+                    "speaker": speaker,
+                    "text": text,
+                    "intent": intent,
+                    "lang": "xx",
+                    "by": {"channel": f"app {number % 3}" if number % 4 else None},
+                }
+            )
     broken = [("", "lost"), ("hello", None), ("hello", "lost\ncard"), ("\u200b", "lost")]
     rows += [{"d": "b", "n": 0, "speaker": "user", "text": text, "intent": intent} for text, intent in broken]
     return [*[json.dumps(row, ensure_ascii=False) for row in rows], '{"text": "half', "nonsense"]
 
 
 def corpus(*paths: Path) -> CorpusConfig:
-    return CorpusConfig(path=tuple(map(str, paths)), dialog_id="d", turn="n", speaker="speaker", language="lang")
+    return CorpusConfig(path=tuple(map(str, paths)), dialog_id="d", turn="n", speaker="speaker", language="lang",
+                        slice="by.channel")  # fmt: skip
 
 
 def settings(path: Path) -> DatasetConfig:
@@ -111,10 +122,14 @@ def test_every_labelled_turn_is_an_example_once_as_it_was_said(built: tuple[Path
     said = [json.loads(line) for line in corpus_lines()[: 3 * DIALOGS]]
     rows = [row for split in SPLITS for row in examples(built[0], split)]
     assert list(rows[0]) == EXAMPLE.names
-    columns = ("dialog_id", "turn", "language", "text", "intent")
-    assert sorted(tuple(row[name] for name in columns) for row in rows) == sorted(
-        tuple(row[name] for name in ("d", "n", "lang", "text", "intent")) for row in said if row["intent"]
-    )
+    columns = ("dialog_id", "turn", "language", "text", "intent", "slice")
+    found = [tuple(row[name] for name in columns) for row in rows]
+    expected = [
+        (*[row[name] for name in ("d", "n", "lang", "text", "intent")], row["by"]["channel"])
+        for row in said if row["intent"]
+    ]  # fmt: skip
+    assert sorted(found, key=str) == sorted(expected, key=str)
+    assert built[1].slice == "by.channel"
 
 
 def test_no_dialog_is_in_two_splits(built: tuple[Path, DatasetManifest]) -> None:

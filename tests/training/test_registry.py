@@ -11,7 +11,7 @@ import pytest
 from preprocessing import storage
 from preprocessing.errors import UserError
 from training import registry
-from training.artifact import check_model, model_checksum
+from training.artifact import VERSION, check_model, model_checksum
 from training.registry import RegistryConfig
 
 
@@ -25,7 +25,7 @@ def write_model(directory: Path, words: str) -> str:
         for file in directory.rglob("*")
         if file.is_file()
     }
-    manifest = {"kind": "model", "version": 1, "out_of_scope": "", "files": files}
+    manifest = {"kind": "model", "version": VERSION, "out_of_scope": "", "files": files}
     (directory / "manifest.json").write_text(json.dumps(manifest))
     return directory.as_uri()
 

@@ -120,16 +120,20 @@ def test_the_model_takes_raw_text_from_tensorflow_alone(two_processes: str) -> N
         f"model = tf.saved_model.load({two_processes.removeprefix('file://') + '/model/saved_model'!r})\n"
         "answer = model.signatures['serving_default'](text=tf.constant(sys.argv[1:]))\n"
         "assert not {'jobs', 'training', 'preprocessing'} & set(sys.modules), sys.modules\n"
-        "print(json.dumps([row[0].decode() for row in answer['intents'].numpy()]))\n"
+        "print(json.dumps({name: values.numpy().tolist() for name, values in answer.items()}, default=bytes.decode))\n"
     )
     texts = ["HELLO", "Please REFUND the Red\tDress", "배송 언제 와요", "", "x" * 10_000]
     done = subprocess.run(
         [sys.executable, "-c", program, *texts], capture_output=True, text=True, check=True, cwd="/", env={**os.environ}
     )
-    assert json.loads(done.stdout)[:3] == ["greeting", "refund", "delivery"]
-    assert [prediction.intents[0] for prediction in load_model(f"{two_processes}/model")(texts)] == json.loads(
-        done.stdout
-    )
+    found = json.loads(done.stdout)
+    assert [intents[0] for intents in found["intents"][:3]] == ["greeting", "refund", "delivery"]
+    version = json.loads(storage.read_text(f"{two_processes}/model/manifest.json"))["model_version"]
+    assert found["version"] == [version] * len(texts)
+    said = load_model(f"{two_processes}/model")(texts)
+    for name in ("intents", "out_of_scope"):
+        assert found[name] == [getattr(prediction, name) for prediction in said], name
+    np.testing.assert_allclose(found["probabilities"], [prediction.probabilities for prediction in said], atol=1e-6)
 
 
 def test_a_run_killed_within_an_epoch_goes_on_to_the_same_weights(dataset: str, tmp_path: Path) -> None:

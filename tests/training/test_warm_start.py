@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from preprocessing import storage
 from preprocessing.errors import UserError
 from preprocessing.vocabulary import SPECIAL, read_lines
-from training.artifact import model_checksum
+from training.artifact import VERSION, model_checksum
 from training.checkpoint import read_checkpoint
 from training.config import ModelConfig, TrainingConfig
 from training.launch import train
@@ -144,7 +144,7 @@ def test_a_model_of_other_sizes_is_refused(
     spark: SparkSession, dataset: str, tmp_path: Path, changes: dict[str, object], reason: str
 ) -> None:
     source = {**dataclasses.asdict(ModelConfig()), **changes}
-    facts = {"kind": "model", "version": 1, "tokenizer": "words", "model": source}
+    facts = {"kind": "model", "version": VERSION, "tokenizer": "words", "model": source}
     storage.write_json(f"{tmp_path}/old/manifest.json", facts)
     training = TrainingConfig(path=str(tmp_path / "run"), start_from=str(tmp_path / "old"))
     with pytest.raises(UserError, match=reason):
