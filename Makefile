@@ -1,6 +1,6 @@
 # Parley: everything a developer types. CORPUS and DATA belong to `make demo`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-faults test-cluster test-spark35 check bench-preprocess bench-train lock clean
+.PHONY: help setup demo test test-fast test-faults test-cluster test-spark35 check bench-preprocess bench-train bench-score lock clean
 
 CORPUS ?= shop
 DATA ?=
@@ -24,8 +24,8 @@ test-cluster: setup  ## the tests against real servers, which they start and sto
 test-faults: setup  ## one training that is killed twenty times (6 minutes)
 	$(PYTEST) tests/training/test_faults.py -m cluster
 
-test-fast: setup  ## only the tests without JVM and TensorFlow
-	$(PYTEST) tests -m "not spark and not tensorflow and not horovod and not cluster"
+test-fast: setup  ## only the tests without JVM, TensorFlow and browser
+	$(PYTEST) tests -m "not spark and not tensorflow and not horovod and not browser and not cluster"
 
 test-spark35:  ## all tests that need no cluster, with Spark 3.5 in .venv-spark35
 	@scripts/setup.sh .venv-spark35 constraints-spark35.txt
@@ -43,6 +43,9 @@ bench-preprocess: setup  ## preprocessing beside Spark SQL and plain Python: ROW
 
 bench-train: setup  ## training beside plain Keras and beside the bare step
 	.venv/bin/python scripts/bench/train.py
+
+bench-score: setup  ## scoring beside Keras predict and the saved model in process, with the model of the clinc150 demo
+	.venv/bin/python scripts/bench/score.py
 
 lock:  ## renew the constraints files from pyproject.toml
 	@scripts/lock.sh

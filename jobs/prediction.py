@@ -32,8 +32,9 @@ def predict(frame: DataFrame, model: Model, text: str, kept: Sequence[str]) -> D
     said = column(frame, text)
     asked = {TEXT: F.when(has_text(said), said), **turns_before(frame, model.context_turns)}
     add = partial(
-        replace_text, asked=list(asked), name=SAID, masked=MASKED if masked else "", uri=model.uri,
-        checksum=model.checksum, threads=threads_of_a_task(spark.sparkContext), hadoop=hadoop_configuration(spark),
+        replace_text, asked=list(asked), name=SAID, masked=MASKED if masked else "",
+        tokenizer=model.manifest["tokenizer"], uri=model.uri, checksum=model.checksum,
+        threads=threads_of_a_task(spark.sparkContext), hadoop=hadoop_configuration(spark),
     )  # fmt: skip
     rows = frame.select(*[F.col(f"`{name}`") for name in kept], *[value.alias(name) for name, value in asked.items()])
     added = [StructField(SAID, PREDICTION), *([StructField(MASKED, StringType())] if masked else [])]
