@@ -7,7 +7,15 @@ import pytest
 from preprocessing.tokenizers import TOKENIZERS, tokenize
 from training.scoring import TOKEN
 
-TEXTS = ["where's my parcel?", "배송은 언제 오나요?", "no", "", "i'd like 2 of them, please...", "ça va, où est-il", "😀 ok"]
+TEXTS = [
+    "where's my parcel?",
+    "배송은 언제 오나요?",
+    "no",
+    "",
+    "i'd like 2 of them, please...",
+    "ça va, où est-il",
+    "😀 ok",
+]
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
