@@ -47,6 +47,7 @@ class DatasetManifest:
     mask: bool = False  # are addresses and long numbers masked
     context_turns: int = 0
     slice: str = ""  # the corpus' name for the examples' column `slice`
+    made_of: dict[str, Any] = field(default_factory=dict)  # settings, files, code: see origin.py
     kind: str = "dataset"
     version: int = VERSION
 

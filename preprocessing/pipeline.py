@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, IntegerType, LongType, StringType, StructField, StructType
 
 from preprocessing import census as counting
-from preprocessing import drift, encoding, leaks, profile, splits, storage, transforms, typos
+from preprocessing import drift, encoding, leaks, origin, profile, splits, storage, transforms, typos
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.context import require_dialogs, with_context
 from preprocessing.errors import UserError
@@ -36,21 +36,28 @@ COUNTS = StructType([StructField("word", StringType()), *[StructField(split, Lon
 
 
 def build_dataset(
-    spark: SparkSession, corpus: CorpusConfig, config: DatasetConfig, show: Callable[[str], None] = lambda uri: None
+    spark: SparkSession,
+    corpus: CorpusConfig,
+    config: DatasetConfig,
+    show: Callable[[str], None] = lambda uri: None,
+    since: str | None = None,
 ) -> DatasetManifest:
     """Writes the dataset of a corpus to `config.path` and returns its manifest. Raises UserError.
 
-    `show` gets the URI of the directory when all but the manifest is in it, and may add to it.
+    `show` gets the URI of the directory when all but the manifest is in it, and may add to it. `since` is the URI of
+    the dataset that drift is measured against, where `config.reference` does not name it itself; "" for none.
     """
     if not config.path:
         raise UserError("dataset.path is empty: say where the dataset goes, with --set dataset.path=URI")
     require_dialogs(corpus, config)
     storage.use_hadoop_configuration(hadoop_configuration(spark))
     target = storage.absolute(config.path)
-    reference = drift.read_reference(config.reference) if config.reference else None
+    since = config.reference if since is None else since
+    reference = drift.read_reference(since) if since else None
     inherited = read_inherited(config.vocabulary, config.tokenizer, config.vocabulary_size)
     began = time.monotonic()
     with storage.lease(target):
+        made_of = origin.made_of(spark, corpus, config)  # before it is read: what changes meanwhile is another corpus
         temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"
         labelled, splitting = read_labelled(spark, corpus, config)
         with (
@@ -66,9 +73,9 @@ def build_dataset(
             augmented = typos.chosen(turns, config.typos).count() if config.typos else 0
         described = describe_splits(spark, temporary)
         facts = profile.profile(census, findings, described, len(words), corpus, config)
-        _write_profile(spark, facts, findings, config.reference, reference, temporary)
+        _write_profile(spark, facts, findings, since, reference, temporary)
         show(temporary)
-        manifest = _write_facts(census, described, words, corpus, splitting, config, temporary, augmented)
+        manifest = _write_facts(census, described, words, corpus, splitting, config, temporary, augmented, made_of)
         storage.replace_directory(temporary, target)
     log.info(
         "wrote %s examples in %d words of vocabulary and %d intents to %s (%.0f s, fingerprint %s)",
@@ -177,6 +184,7 @@ def _write_facts(
     config: DatasetConfig,
     uri: str,
     augmented: int,
+    made_of: dict[str, Any],
 ) -> DatasetManifest:
     """Vocabulary, labels and, last, the manifest, from the files as they were written."""
     write_lines(f"{uri}/vocabulary.txt", words)
@@ -202,6 +210,7 @@ def _write_facts(
         mask=config.mask,
         context_turns=config.context_turns,
         slice=corpus.slice,
+        made_of=made_of,
     )
     accounted = sum(map(manifest.rows, SPLITS)) - augmented + census.rejected.total() + census.context_only
     assert accounted == census.rows_in, f"{census.rows_in} rows read, {accounted} accounted for"
