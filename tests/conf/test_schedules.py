@@ -1,14 +1,23 @@
 """Airflow's DAG and Oozie's workflow run the same jobs with the same arguments, and publish only after evaluate."""
 
 import ast
+import importlib
+import json
+import logging
 import re
 import shlex
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 from lxml import etree
+from pyspark.sql import SparkSession
+
+from jobs.config import load_config
+from training.artifact import read_model
 
 CONF = Path(__file__).parents[2] / "conf"
 WORKFLOW = {"w": "uri:oozie:workflow:1.0", "s": "uri:oozie:shell-action:1.0"}
@@ -20,7 +29,7 @@ PLACES = {
 }
 
 
-def airflow_commands() -> list[list[str]]:
+def airflow_commands(places: Mapping[str, str] = PLACES) -> list[list[str]]:
     """The words of each job's command in order, rendered as Airflow does, which is not needed for it."""
     module = ast.parse((CONF / "airflow" / "nightly.py").read_text())
     plain = [
@@ -31,8 +40,8 @@ def airflow_commands() -> list[list[str]]:
     ]
     names: dict[str, Any] = {}
     exec(compile(ast.Module(plain, []), "nightly.py", "exec"), names)
-    variables = {f"parley_{name}": PLACES[name] for name in ("home", "config", "data")}
-    rendered = {"ds": PLACES["day"], "var": {"value": variables}}
+    variables = {f"parley_{name}": places[name] for name in ("home", "config", "data")}
+    rendered = {"ds": places["day"], "var": {"value": variables}}
     templates = [names["submit"](job, settings) for job, settings in names["JOBS"].items()]
     return [shlex.split(jinja2.Template(template).render(rendered)) for template in templates]
 
@@ -91,3 +100,70 @@ def test_every_property_that_oozie_needs_is_in_the_example(workflow: etree._Elem
     needed = set(re.findall(r"\$\{(\w+)\}", text)) - {"YEAR", "MONTH", "DAY"}
     assert needed <= given | passed_on
     assert given <= needed | {"oozie.coord.application.path"}
+
+
+class Nights:
+    """The schedule's jobs with its arguments and conf/nightly.toml, in this session and a small directory."""
+
+    SMALL = ("training.epochs=1", "training.processes=1", "dataset.files_per_split=2", "evaluation.minimum_accuracy=0",
+             "model.architecture=fasttext", "model.embedding_size=16", "training.learning_rate=0.01")  # fmt: skip
+
+    def __init__(self, spark: SparkSession, directory: Path) -> None:
+        self.spark, self.data = spark, directory
+
+    def arrive(self, day: str, seed: int, more: str = "") -> None:
+        """The corpus and the dialogs of a day, of generated turns and `more` lines."""
+        corpus = self.data / "corpus" / day
+        settings = [f"corpus.path={corpus}", "generator.rows=2000", f"generator.seed={seed}"]
+        importlib.import_module("jobs.generate").run(self.spark, load_config(None, settings))
+        (corpus / "more.json").write_text(more)
+        shutil.copytree(corpus, self.data / "dialogs" / day)
+
+    def run(self, day: str, *jobs: str) -> None:
+        """Those jobs of a night, or all five."""
+        places = {"home": "", "config": str(CONF / "nightly.toml"), "data": str(self.data), "day": day}
+        for _, job, _, config, *words in airflow_commands(places):
+            if job in (jobs or [job]):
+                overrides = [word for word in words if word != "--set"]
+                resolved = load_config(config, [*overrides, f"registry.path={self.data}/registry", *self.SMALL])
+                importlib.import_module(f"jobs.{job}").run(self.spark, resolved)
+
+    def read(self, file: str) -> Any:
+        return json.loads((self.data / file).read_text())
+
+
+@pytest.mark.spark
+@pytest.mark.tensorflow
+@pytest.mark.horovod
+def test_two_nights(spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The second starts from the first one's model, measures drift against its data, and passes the gate against it."""
+    nights, (monday, tuesday, friday) = Nights(spark, tmp_path), ("2026-11-02", "2026-11-03", "2026-11-06")
+    days, registry = (tmp_path / "days").as_uri(), f"{tmp_path.as_uri()}/registry/intents"
+    nights.arrive(monday, seed=1)
+    with caplog.at_level(logging.INFO):
+        nights.run(monday)
+    assert f"nothing is published in {registry} yet: there is no drift to measure" in caplog.text
+    assert not (tmp_path / "days" / monday / "dataset" / "drift.json").exists()
+    assert nights.read("registry/intents/current.json")["version"] == 1
+
+    new = {"intent": "insurance_claim", "speaker": "user", "turn": 0}
+    texts = [{**new, "text": f"insure my parcel number {number}", "dialog_id": f"i{number}"} for number in range(200)]
+    nights.arrive(tuesday, seed=2, more="\n".join(map(json.dumps, texts)))
+    with caplog.at_level(logging.INFO):
+        nights.run(tuesday)
+    drift = nights.read(f"days/{tuesday}/dataset/drift.json")
+    assert drift["reference"] == f"{days}/{monday}/dataset" and drift["new_intents"]["insurance_claim"] == 200
+    assert drift["intents"]["index"] > drift["intents"]["by_chance"] + 0.1
+    assert f"starting from {registry}/versions/1: " in caplog.text
+    publication = nights.read("registry/intents/versions/2/publication.json")
+    assert publication["compared_with"]["version"] == 1 and publication["compared_with"]["p"] >= 0.05
+    assert read_model(f"{registry}/versions/2").manifest["training"]["start_from"] == f"{registry}/versions/1"
+    assert nights.read("registry/intents/current.json")["version"] == 2
+
+    nights.run(tuesday, "preprocess")  # made again after its model was published
+    assert nights.read(f"days/{tuesday}/dataset/drift.json")["reference"] == f"{days}/{monday}/dataset"
+    shutil.rmtree(tmp_path / "days" / tuesday / "dataset")
+    nights.arrive(friday, seed=3)
+    nights.run(friday, "preprocess")
+    assert f"{days}/{tuesday}/dataset is no longer what version 2 was trained on: no drift is measured" in caplog.text
+    assert not (tmp_path / "days" / friday / "dataset" / "drift.json").exists()
