@@ -66,6 +66,22 @@ class CompareConfig:
 
 
 @dataclass(frozen=True)
+class TrackingConfig:
+    """Where MLflow keeps what was trained and evaluated; without a URI nothing is told to it."""
+
+    uri: str = ""  # of an MLflow server, or what else MLflow takes
+    experiment: str = "parley"
+
+    def __post_init__(self) -> None:
+        if "@" in self.uri.partition("://")[2].partition("/")[0]:
+            raise UserError(
+                "tracking.uri has a user's name in it, and this configuration is shown in logs and command lines: take "
+                "it out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment"
+            )
+        require(bool(self.experiment), "tracking.experiment", "the name of an experiment", self.experiment)
+
+
+@dataclass(frozen=True)
 class SparkConfig:
     """What a SparkSession gets where spark-submit did not say otherwise."""
 
@@ -93,6 +109,7 @@ class AppConfig:
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     spark: SparkConfig = field(default_factory=SparkConfig)
 

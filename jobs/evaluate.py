@@ -21,6 +21,7 @@ from jobs.metrics import BINS, frequent_confusions, summarise
 from jobs.prediction import SAID, decided, predict
 from jobs.report import render_report
 from jobs.score import describe_model
+from jobs.tracking import connect, track_report
 from preprocessing import storage
 from preprocessing.context import CONTEXT_COLUMNS
 from preprocessing.errors import UserError
@@ -54,6 +55,7 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     if not config.evaluation.path:
         raise UserError("evaluation.path is empty: say where the report goes, with --set evaluation.path=URI")
     storage.use_hadoop_configuration(hadoop_configuration(spark))
+    connect(config.tracking)
     report = storage.absolute(config.evaluation.path)
     dataset, uri = storage.absolute(config.dataset.path), resolve(config.training.path, config.registry)
     manifest, model = read_manifest(dataset), check_model(uri)
@@ -86,6 +88,7 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
         metrics["accuracy"], *metrics["accuracy_interval"], metrics["examples"], _in_scope(metrics), report,
         time.monotonic() - began,
     )  # fmt: skip
+    track_report(config)
     return metrics
 
 

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from jobs import evaluate, preprocess, publish, train
 from jobs.cli import run_job
 from jobs.config import AppConfig
+from jobs.tracking import connect, track_report
 from preprocessing import storage
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
@@ -39,11 +40,16 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     Ends with a few sentences of the test split as the model took them.
     """
     require_places(config)
+    connect(config.tracking)
     storage.use_hadoop_configuration(hadoop_configuration(spark))
     if not has_dataset(spark, config):
         preprocess.run(spark, config)
     train.run(spark, config)
-    metrics = read_same_report(config) or evaluate.run(spark, config)
+    metrics = read_same_report(config)
+    if metrics is None:
+        metrics = evaluate.run(spark, config)
+    else:
+        track_report(config)  # in case that was what failed
     if config.registry.path:
         publish.run(spark, config)
     show_samples(spark, f"{storage.absolute(config.evaluation.path)}/predictions")

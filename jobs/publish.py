@@ -14,11 +14,12 @@ from scipy.stats import binomtest
 from jobs.cli import run_job
 from jobs.config import AppConfig
 from jobs.prediction import decided, predict
+from jobs.tracking import connect, track_publication
 from preprocessing import storage
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
 from training import registry
-from training.artifact import Model, check_model, read_model
+from training.artifact import Model, check_model, model_checksum, read_model
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +44,14 @@ def plan(config: AppConfig) -> str:
 def run(spark: SparkSession, config: AppConfig) -> int:
     """Publishes the run's model, or makes registry.version current again; returns the number of the version in use."""
     storage.use_hadoop_configuration(hadoop_configuration(spark))
+    connect(config.tracking)
     target = config.registry.uri
     with storage.lease(target, WAIT):
         if config.registry.version:
             return roll_back(target, config.registry.version)
-        return publish(spark, config, target)
+        number = publish(spark, config, target)
+    track_publication(config, model_checksum(registry.version_uri(target, number)), number)
+    return number
 
 
 def roll_back(target: str, version: str) -> int:

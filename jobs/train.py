@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 from jobs import preflight
 from jobs.cli import run_job
 from jobs.config import AppConfig
+from jobs.tracking import connect
 from training.launch import train
 
 
@@ -24,6 +25,7 @@ def plan(config: AppConfig) -> str:
 
 def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     """A dataset to a trained model."""
+    connect(config.tracking)  # evaluate tells it what was trained: if it cannot, that is known before
     return train(spark, config.dataset.path, config.model, config.training, config.registry)
 
 

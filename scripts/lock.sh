@@ -11,7 +11,7 @@ python3 -m venv "$tool"
 "$tool/bin/pip" install --quiet uv
 lock() { "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@"; }
 
-lock_project() { lock pyproject.toml --extra s3 --extra azure --extra dev --no-emit-package horovod "$@"; }
+lock_project() { lock pyproject.toml --extra s3 --extra azure --extra tracking --extra dev --no-emit-package horovod "$@"; }
 
 lock_project --extra cpu --output-file constraints.txt
 # uv keeps what the output file holds already: only Spark differs, or TensorFlow.

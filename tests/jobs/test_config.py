@@ -127,7 +127,7 @@ def test_what_is_described_reads_back_as_the_same(tmp_path: Path) -> None:
         (
             "zzz.epochs=3",
             "unknown section [zzz]: known are corpus, dataset, word_vectors, model, training, evaluation, registry, "
-            "scoring, compare, generator, spark",
+            "scoring, compare, tracking, generator, spark",
         ),
         ("training.epochs=three", "training.epochs must be a whole number, found 'three'"),
         ("training.epochs=3.0", "training.epochs must be a whole number, found 3.0"),

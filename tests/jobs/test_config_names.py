@@ -24,6 +24,7 @@ evaluation.path evaluation.minimum_accuracy evaluation.minimum_intent_f1
 registry.path registry.name registry.version registry.keep_versions
 scoring.input scoring.output scoring.format scoring.text scoring.keep
 compare.path compare.grid compare.seeds compare.trials compare.halving
+tracking.uri tracking.experiment
 generator.rows generator.seed generator.broken_fraction spark.conf
 """
 
