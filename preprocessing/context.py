@@ -19,6 +19,7 @@ CONTEXT = (  # what examples then have besides, one entry for each of `context_t
     StructField("speakers", ArrayType(StringType())),  # USER or AGENT
 )  # fmt: skip
 CONTEXT_COLUMNS = tuple(field.name for field in CONTEXT)
+DIALOG, AGAIN, ONCE = "_dialog", "_again", "_once"  # columns that nobody has
 
 
 def require_dialogs(corpus: CorpusConfig, config: DatasetConfig) -> None:
@@ -40,21 +41,30 @@ def speaker_kind(speaker: Column) -> Column:
 def with_context(turns: DataFrame, count: int) -> DataFrame:
     """Each turn with `context` and `speakers` [count]: the texts before it in its dialog; turns outside one have none.
 
-    Where the turns have `tokens`, also `context_tokens` [count], the tokens of those texts.
+    Where the turns have `tokens`, also `context_tokens` [count], the tokens of those texts. Rows of the same turn with
+    the same text, which are one turn under two intents or written twice, have the same turns before them.
     """
-    alone = F.col("dialog_id").isNull()
     dialog = F.coalesce("dialog_id", F.xxhash64("text").cast("string"))  # rows without one, not all in one place
-    order = Window.partitionBy(dialog).orderBy("turn", "text")
-
-    def earlier(value: Column, none: Column) -> Column:
-        lagged = [F.lag(value, back).over(order) for back in range(count, 0, -1)]
-        return F.array(*[F.when(alone, none).otherwise(F.coalesce(turn, none)) for turn in lagged])
-
-    nothing = F.array().cast("array<string>")
-    added = {"context": (F.col("text"), F.lit("")), "speakers": (speaker_kind(F.col("speaker")), F.lit(USER))}
+    order = Window.partitionBy(DIALOG).orderBy("turn", "text")
+    again = (F.lag("turn").over(order) == F.col("turn")) & (F.lag("text").over(order) == F.col("text"))
+    said = {"context": F.col("text"), "speakers": speaker_kind(F.col("speaker"))}
+    none = {"context": F.lit(""), "speakers": F.lit(USER)}
     if "tokens" in turns.columns:
-        added["context_tokens"] = (F.col("tokens"), nothing)
-    return turns.withColumns({name: earlier(value, none) for name, (value, none) in added.items()})
+        said["context_tokens"], none["context_tokens"] = F.col("tokens"), F.array().cast("array<string>")
+    spoken = F.struct(*[value.alias(name) for name, value in said.items()])
+    marked = turns.withColumn(DIALOG, dialog).withColumn(AGAIN, F.coalesce(again, F.lit(False)))
+    marked = marked.withColumn(ONCE, F.when(~F.col(AGAIN), spoken))
+
+    def before(back: int) -> Column:
+        return F.expr(f"lag({ONCE}, {back}) IGNORE NULLS OVER (PARTITION BY {DIALOG} ORDER BY turn, text)")
+
+    lagged = [F.when(F.col(AGAIN), before(back + 1)).otherwise(before(back)) for back in range(count, 0, -1)]
+    alone = F.col("dialog_id").isNull()
+    added = {
+        name: F.array(*[F.when(alone, nothing).otherwise(F.coalesce(turn[name], nothing)) for turn in lagged])
+        for name, nothing in none.items()
+    }
+    return marked.withColumns(added).drop(DIALOG, AGAIN, ONCE)
 
 
 def table_with_context(

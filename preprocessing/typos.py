@@ -65,7 +65,9 @@ def typo(text: str, drawn: random.Random) -> str:
         return text[:place] + _other_syllable(letter, drawn) + rest
     changes = [letter * 2 + rest, drawn.choice(_neighbours(letter)) + rest]
     if place + 1 in places and rest[0] < "가":  # else nothing might be left of the word
-        changes += [rest, rest[0] + letter + rest[1:]]
+        changes.append(rest)
+        if rest[0].lower() != letter.lower():  # else it would be no error
+            changes.append(rest[0] + letter + rest[1:])
     return text[:place] + drawn.choice(changes)
 
 

@@ -45,6 +45,24 @@ def test_turns_stand_from_old_to_new_behind_their_speakers(spark: SparkSession) 
 
 
 @pytest.mark.spark
+def test_a_turn_that_stands_there_twice_is_not_its_own_context(spark: SparkSession) -> None:
+    """Once for each of its intents, or written twice; as context of what follows it counts once."""
+    rows = [
+        ("a", 0, "user", "book"),
+        ("a", 1, "agent", "where"),
+        *3 * [("a", 2, "user", "Seoul")],
+        ("a", 3, "user", "no"),
+    ]
+    turns = spark.createDataFrame(rows, COLUMNS).withColumn("tokens", F.split("text", " "))
+    found = turns.transform(with_context, 2).transform(with_inputs, 20)
+    assert found._jdf.queryExecution().executedPlan().toString().count("Exchange") == 1  # all of it in one shuffle
+    assert sorted(" ".join(row.tokens) for row in found.collect()) == sorted([
+        "<user> book", "<user> book <user> where", *3 * ["<user> book <agent> where <user> Seoul"],
+        "<agent> where <user> Seoul <user> no",
+    ])  # fmt: skip
+
+
+@pytest.mark.spark
 def test_the_oldest_words_go_first_and_the_utterance_keeps_its_first(spark: SparkSession) -> None:
     assert inputs(spark, 2, 7)["in Seoul"] == "a table <agent> where <user> in Seoul"
     assert inputs(spark, 2, 3)["in Seoul"] == "<user> in Seoul"

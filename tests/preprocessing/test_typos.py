@@ -27,6 +27,7 @@ def typos_of(text: str) -> set[str]:
 
 def test_latin_letters_are_swapped_left_out_doubled_or_missed() -> None:
     assert typos_of("gO") == {"Og", "O", "ggO", "fO", "hO", "gOO", "gI", "gP"}
+    assert typos_of("oO") == {"O", "ooO", "oOO", "iO", "pO", "oI", "oP"}  # what changes places differs
     assert typos_of("a b") == {"aa b", "s b", "a bb", "a v", "a n"}  # nothing is left out that would be missing
 
 
