@@ -19,7 +19,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType
+from pyspark.sql.types import ArrayType, StringType
 
 from jobs.cli import run_job
 from jobs.config import AppConfig, ScoringConfig
@@ -79,6 +79,8 @@ def with_predictions(frame: DataFrame, model: Model, text: str, kept: Sequence[s
             f"the table has columns that scoring adds: {', '.join(clash)}; "
             "name the columns to keep without these, with scoring.keep"
         )
+    if model.masked:
+        refuse_unmasked_turns(frame, kept)
     intents, probabilities = F.col(f"{SAID}.intents"), F.col(f"{SAID}.probabilities")
     added = {
         "intent": decided(model),
@@ -88,6 +90,17 @@ def with_predictions(frame: DataFrame, model: Model, text: str, kept: Sequence[s
         "model_version": F.lit(version_of(model.uri)),
     }
     return predict(frame, model, text, kept).withColumns(added).drop(SAID)
+
+
+def refuse_unmasked_turns(frame: DataFrame, kept: Sequence[str]) -> None:
+    """Raises UserError where a column that is kept holds the turns before each text, which nothing masks."""
+    for name in kept:
+        kind = frame.select(f"`{name}`").schema[0].dataType
+        if name.lower() == CONTEXT_COLUMNS[0] and isinstance(kind, ArrayType):
+            raise UserError(
+                f"scoring.keep has '{name}', the turns before each text as they were said, and the model's texts are "
+                "masked: keep others, with scoring.keep"
+            )
 
 
 def require_columns(frame: DataFrame, names: Sequence[str], key: str) -> None:

@@ -130,3 +130,26 @@ def test_a_text_inside_a_record_is_masked_where_it_stands(spark: SparkSession, m
     assert score.score(upper, model, text="text").first().TEXT == f"hello {SHOWN}"
     with pytest.raises(UserError, match=r"scoring.keep names 'm', which cannot be masked with the text in it"):
         score.score(frame, model, text="m.text", keep=["m"])
+
+
+@pytest.mark.parametrize("named", [["id", "context"], ["Context"], []])
+def test_turns_before_the_text_are_not_kept_as_they_were_said(
+    spark: SparkSession, make_model: Any, tmp_path: Path, named: list[str]
+) -> None:
+    """Whether the table's own column is asked for by name, or all of its columns are."""
+    masked_model(make_model)
+    frame = spark.sql(f"SELECT 7 id, 'hello' text, array('{PLANTED}') context, array('user') speakers")
+    frame.write.json(str(tmp_path / "table"))
+    model = str(tmp_path / "run" / "model")
+    with pytest.raises(UserError, match=r"scoring.keep has '[cC]ontext', the turns before each text as they were said"):
+        score.score(frame, model, keep=named)
+    scoring = ScoringConfig(
+        input=(str(tmp_path / "table"),), format="json", keep=tuple(named), output=str(tmp_path / "scores")
+    )
+    config = AppConfig(training=TrainingConfig(path=str(tmp_path / "run")), scoring=scoring)
+    with pytest.raises(UserError, match=r"scoring\.keep has '[cC]ontext'"):
+        score.run(spark, config)
+    assert not (tmp_path / "scores").exists()
+    assert score.score(frame, model, keep=["id", "text"]).first().intent == "greeting"
+    other = frame.selectExpr("id", "text", "'web' context")  # where it was said
+    assert score.score(other, model).first().context == "web"
