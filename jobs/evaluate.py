@@ -26,7 +26,7 @@ from preprocessing import storage
 from preprocessing.context import CONTEXT_COLUMNS
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
-from preprocessing.manifest import read_manifest
+from preprocessing.manifest import manifest_checksum, read_manifest
 from preprocessing.versions import code_checksum
 from training.artifact import Model, check_model
 from training.checkpoint import read_history
@@ -79,7 +79,8 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
         storage.write_text(f"{temporary}/report.html", page)
         about = {
             "model": model.uri, "model_checksum": model.checksum,
-            "dataset": dataset, "fingerprint": manifest.fingerprint, "code": code_checksum(),
+            "dataset": dataset, "fingerprint": manifest.fingerprint,
+            "dataset_checksum": manifest_checksum(dataset), "code": code_checksum(),
         }  # fmt: skip
         storage.write_json(f"{temporary}/manifest.json", {"kind": "report", "version": 1, **about})
         storage.replace_directory(temporary, report)

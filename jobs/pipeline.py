@@ -15,7 +15,7 @@ from jobs.tracking import connect, track_report
 from preprocessing import storage
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
-from preprocessing.manifest import read_manifest
+from preprocessing.manifest import manifest_checksum
 from preprocessing.origin import changed, made_of
 from preprocessing.versions import code_checksum
 from training.artifact import read_model
@@ -85,7 +85,7 @@ def read_same_report(config: AppConfig) -> dict[str, Any] | None:
     report = storage.absolute(config.evaluation.path)
     now = {
         ("model", "model_checksum"): read_model(model_of(config.training.path)).checksum,
-        ("dataset", "fingerprint"): read_manifest(storage.absolute(config.dataset.path)).fingerprint,
+        ("dataset", "dataset_checksum"): manifest_checksum(storage.absolute(config.dataset.path)),
         ("code", "code"): code_checksum(),
     }
     try:

@@ -79,3 +79,8 @@ def read_manifest(uri: str) -> DatasetManifest:
         for split, files in content["splits"].items()
     }
     return DatasetManifest(**{**content, "splits": splits, "buckets": tuple(content["buckets"])})
+
+
+def manifest_checksum(uri: str) -> str:
+    """What tells one dataset from another, also where the examples are equal: languages, settings, files."""
+    return storage.sha256(storage.read_bytes(f"{uri}/manifest.json"))

@@ -129,6 +129,20 @@ def test_a_changed_corpus_is_followed_by_all_that_hangs_on_it(
     assert read_model(f"{tmp_path}/training/model").manifest["fingerprint"] == new
 
 
+def test_a_report_on_another_dataset_of_equal_examples_is_made_again(
+    config: AppConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its languages, or what the corpus was, may differ."""
+    own = elsewhere(config, tmp_path, "dataset")
+    shutil.copytree(config.dataset.path, own.dataset.path)
+    assert pipeline.read_same_report(own)
+    manifest = tmp_path / "dataset" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"rows_in": 2000', '"rows_in": 2001'))
+    with caplog.at_level(logging.INFO):
+        assert pipeline.read_same_report(own) is None
+    assert caplog.messages[-1].endswith("/report is made again, as these changed: dataset")
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
