@@ -93,6 +93,26 @@ def test_the_whole_way_runs_on_the_store(server: Any, ran: dict[str, Any]) -> No
     assert left == []
 
 
+def test_the_same_command_again_leaves_all_as_it_is(server: Any, run: Job, ran: dict[str, Any]) -> None:
+    before = server.objects()
+    done = run("pipeline")
+    assert done.returncode == 0, done.stderr[-3000:]
+    for skipped in ("dataset is of the same corpus", "run is already trained", "report is of the same model"):
+        assert skipped in done.stderr
+    assert server.objects() == before
+
+
+def test_settings_are_compared_on_the_store(server: Any, run: Job, ran: dict[str, Any]) -> None:
+    grid = ["compare.grid={model.units = [4, 8]}", "compare.seeds=1", "training.epochs=1", "training.processes=1"]
+    done = run("compare", f"compare.path={server.base}/shop/compare", *grid)
+    assert done.returncode == 0, done.stderr[-3000:]
+    objects = server.objects()
+    found = json.loads(objects["shop/compare/comparison.json"])
+    assert {row["values"]["model.units"] for row in found["settings"]} == {4, 8} and found["failed"] == []
+    assert f'path = "{found["winner"]["run"]}"' in objects["shop/compare/winner.toml"].decode()
+    assert found["winner"]["run"].startswith(f"{server.base}/shop/compare/trials/")
+
+
 def test_a_model_is_loaded_from_the_store(server: Any, ran: dict[str, Any]) -> None:
     if server.kind == "s3":
         environment = {**server.environment, "AWS_ENDPOINT_URL": server.settings["fs.s3a.endpoint"]}
