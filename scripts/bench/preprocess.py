@@ -11,46 +11,30 @@ import gzip
 import json
 import re
 import shutil
-import subprocess
-import sys
 import time
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from corpus import CORES, HOME, generate, job
 from memory import Memory
 from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-CORES, SHARE, MAX_TOKENS = 2, 10, 24  # the Python process does one file in SHARE, its cost being linear
+SHARE, MAX_TOKENS = 10, 24  # the Python process does one file in SHARE, its cost being linear
 WORD = r"<[a-z]+>|[\p{L}\p{M}]+|\p{N}+|[^\s]"
 ENTITIES = {"<url>": r"https?://\S+|www\.\S+", "<email>": r"[\w.+-]+@[\w.-]+", "<number>": r"\+?\d(?:[ .-]?\d){4,}"}
-ROOT = Path(__file__).parents[2]
-HOME = ROOT / "data" / "bench"
-
-
-def settings(rows: int) -> list[str]:
-    values = {
-        "corpus.path": HOME / f"corpus-{rows}", "dataset.path": HOME / f"dataset-{rows}", "generator.rows": rows,
-        "spark.master": f"local[{CORES}]",
-    }  # fmt: skip
-    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-
-
-def job(name: str, rows: int) -> str:
-    """What a job of ours said."""
-    command = [sys.executable, "-m", f"jobs.{name}", "--config", "conf/local.toml", *settings(rows)]
-    return subprocess.run(command, check=True, cwd=ROOT, stderr=subprocess.PIPE, text=True).stderr
 
 
 def parley(rows: int) -> float:
     """Seconds of jobs.preprocess: all steps, read to manifest, with profile, leaks and rejected rows."""
-    found = re.search(r"wrote .* \((\d+) s, fingerprint", job("preprocess", rows))
+    found = re.search(
+        r"wrote .* \((\d+) s, fingerprint", job("preprocess", rows, {"dataset.path": HOME / f"dataset-{rows}"})
+    )
     assert found
     return float(found[1])
 
@@ -127,11 +111,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_650_000])
     parser.add_argument("--only-parley", action="store_true", help="leave the comparisons out")
     options = parser.parse_args()
-    HOME.mkdir(parents=True, exist_ok=True)
     print("| turns | by | seconds | turns/s | Java MB | Python MB |\n|---|---|---|---|---|---|")
     for rows in options.rows:
-        if not (HOME / f"corpus-{rows}").exists():
-            job("generate", rows)
+        generate(rows)
         ways: dict[str, Callable[[int], float]] = {"Parley": parley}
         if not options.only_parley:
             ways |= {"one Python process": one_process, "Spark SQL": spark_sql}  # whose Java stays

@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-CORES, BATCH = 2, 512
+from corpus import CORES, ROOT
+
+BATCH = 512
 SOME = 50_000  # texts that are enough for those who need no start
 
 

@@ -16,32 +16,29 @@ import time
 from pathlib import Path
 from typing import Any
 
+from corpus import CORES, HOME, ROOT, generate, job
 from memory import Memory
 
-ROOT = Path(__file__).parents[2]
-HOME = ROOT / "data" / "bench"
-CORES, BATCH, EPOCHS, SEED = 2, 256, 2, 1
+BATCH, EPOCHS, SEED = 256, 2, 1
 
 
-def settings(rows: int) -> list[str]:
-    values = {
-        "corpus.path": HOME / f"corpus-{rows}", "dataset.path": HOME / f"train-{rows}", "generator.rows": rows,
-        "dataset.min_count": 1, "spark.master": f"local[{CORES}]", "training.epochs": EPOCHS, "training.seed": SEED,
-        "training.batch_size": BATCH,
-    }  # fmt: skip
-    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-
-
-def job(name: str, rows: int, *more: str) -> None:
-    command = [sys.executable, "-m", f"jobs.{name}", "--config", "conf/local.toml", *settings(rows), *more]
-    subprocess.run(command, check=True, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+def dataset_of(rows: int) -> Path:
+    """The dataset of the corpus of so many turns, made unless it is there."""
+    generate(rows)
+    dataset = HOME / f"train-{rows}"
+    if not dataset.exists():
+        job("preprocess", rows, {"dataset.path": dataset, "dataset.min_count": 1})
+    return dataset
 
 
 def trained(rows: int, processes: int) -> float:
     """Examples/s of jobs.train in its second epoch."""
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as run:
-        job("train", rows, "--set", f"training.path={run}/run", "--set", f"training.processes={processes}",
-            "--set", f"spark.task.cpus={CORES // processes}")  # fmt: skip
+        job("train", rows, {
+            "dataset.path": dataset_of(rows), "training.path": f"{run}/run", "training.processes": processes,
+            "training.epochs": EPOCHS, "training.seed": SEED, "training.batch_size": BATCH,
+            "spark.task.cpus": CORES // processes,
+        })  # fmt: skip
         with open(f"{run}/run/history.csv") as history:
             return float(list(csv.DictReader(history))[-1]["examples_per_second"])
 
@@ -67,14 +64,13 @@ def blocks_of(rows: int, rank: int, processes: int) -> tuple[Any, list[Any]]:
     from preprocessing.manifest import read_manifest
     from training.data import load
 
-    dataset = (HOME / f"train-{rows}").as_uri()
+    dataset = dataset_of(rows).as_uri()
     manifest = read_manifest(dataset)
     with tempfile.TemporaryDirectory() as directory:
         return manifest, load(dataset, manifest, "train", rank, processes, Path(directory))
 
 
 def fit(rows: int, rank: int, processes: int) -> float:
-    import keras
     import numpy as np
 
     from training.config import ModelConfig
@@ -90,7 +86,6 @@ def fit(rows: int, rank: int, processes: int) -> float:
         began = time.monotonic()
         model.fit(ids, labels, batch_size=BATCH, verbose=0)
         seconds = time.monotonic() - began
-    assert keras.backend.backend() == "tensorflow"
     return len(labels) / seconds
 
 
@@ -109,12 +104,8 @@ def bare(rows: int, rank: int, processes: int) -> float:
     step = make_train_step(model, make_optimizer(TrainingConfig()), ALONE, words=words)
     schedule = RankSchedule(files, rank, processes, SEED)
     for epoch in range(EPOCHS):
-        order, own, began, examples = (
-            epoch_steps(files, BATCH, SEED, epoch),
-            schedule.epoch_rows(epoch),
-            time.monotonic(),
-            0,
-        )
+        order, own = epoch_steps(files, BATCH, SEED, epoch), schedule.epoch_rows(epoch)
+        began, examples = time.monotonic(), 0
         for place in order:
             chosen = schedule.rows_of(place, own)
             block = blocks[place.bucket]
@@ -161,11 +152,7 @@ def main() -> None:
         take_threads(processes)
         print({"fit": fit, "bare": bare}[options.way](options.rows, rank, processes))
         return
-    HOME.mkdir(parents=True, exist_ok=True)
-    for name, place in (("generate", f"corpus-{options.rows}"), ("preprocess", f"train-{options.rows}")):
-        if not (HOME / place).exists():
-            job(name, options.rows)
-    manifest = json.loads((HOME / f"train-{options.rows}" / "manifest.json").read_text())
+    manifest = json.loads((dataset_of(options.rows) / "manifest.json").read_text())
     limit = alone("peak", options.rows, 1) * 1e9
     ways = {
         "Keras fit, one process, padded": lambda: alone("fit", options.rows, 1),
