@@ -198,6 +198,14 @@ def test_a_corpus_cut_otherwise_gives_the_same_files(
     assert {path.name for path in tmp_path.iterdir()} == {"0.json", "1.json", "2.json", "dataset"}
 
 
+def test_a_column_to_slice_by_changes_no_fingerprint(
+    spark: SparkSession, built: tuple[Path, DatasetManifest], tmp_path: Path
+) -> None:
+    without = replace(corpus(built[0].parent / "corpus.json"), slice="")
+    manifest = build_dataset(spark, without, settings(tmp_path / "dataset"))
+    assert (manifest.slice, manifest.fingerprint) == ("", built[1].fingerprint)
+
+
 def test_other_content_has_another_fingerprint(
     spark: SparkSession, built: tuple[Path, DatasetManifest], tmp_path: Path
 ) -> None:
