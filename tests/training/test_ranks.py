@@ -17,14 +17,14 @@ WORDS, LABELS = 30, 4
 
 
 def own_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any:
-    """A user's own, with Keras' batch normalisation of words and of utterances, far from 0."""
+    """A user's own, with Keras' batch normalisation of words, padding aside, and of utterances, far from 0."""
     import keras
 
     layers = keras.layers
     return keras.Sequential(
         [
             keras.Input((None,), dtype="int32"),
-            layers.Embedding(vocabulary_size, 6, embeddings_initializer=keras.initializers.RandomNormal(20, 1)),
+            layers.Embedding(vocabulary_size, 6, keras.initializers.RandomNormal(20, 1), mask_zero=True),
             layers.BatchNormalization(),
             layers.Dense(6, activation="tanh"),  # without which the second would undo what the first one learns
             layers.GlobalAveragePooling1D(),
@@ -37,7 +37,9 @@ def own_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any
 CLIPPED = {"momentum": 0.9, "nesterov": True, "global_clipnorm": 0.1, "weight_decay": 0.01}
 # architecture and how it is trained; more than those would prove no more
 CASES = {
-    **{name: (name, TrainingConfig(learning_rate=0.01)) for name in ("lstm", "cnn", "own")},
+    **{name: (name, TrainingConfig(learning_rate=0.01)) for name in ("lstm", "own")},
+    # of one utterance batch normalisation leaves a gradient of rounding errors, which Adam makes as large as any other
+    "cnn": ("cnn", TrainingConfig(learning_rate=0.1, optimizer="sgd")),
     "smoothed": ("lstm", TrainingConfig(learning_rate=0.01, label_smoothing=0.2)),
     "clipped": ("fasttext", TrainingConfig(learning_rate=0.1, optimizer="sgd", optimizer_options=CLIPPED)),
     **{name: ("fasttext", TrainingConfig(learning_rate=0.01, optimizer=name)) for name in OPTIMIZERS},
