@@ -23,6 +23,7 @@ class EvaluationConfig:
     """Where the report goes, and what it must show for its model to be published."""
 
     path: str = ""
+    input: tuple[str, ...] = ()  # URIs of a labelled table in place of the test split; its columns as in [corpus]
     minimum_accuracy: float = 0.0
     minimum_intent_f1: float = 0.0  # of every intent that the test split has
 

@@ -1,4 +1,4 @@
-"""run -> report: the model as a user has it, raw text in, over the test split."""
+"""run -> report: the model as a user has it, raw text in, over the test split or any labelled table."""
 
 import functools
 import itertools
@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from jobs.cli import run_job
 from jobs.config import AppConfig
+from jobs.examples import examples_of
 from jobs.latency import latencies, sample
 from jobs.metrics import BINS, frequent_confusions, summarise
 from jobs.prediction import SAID, decided, predict
@@ -23,11 +24,10 @@ from jobs.report import render_report
 from jobs.score import describe_model
 from jobs.tracking import connect, track_report
 from preprocessing import storage
-from preprocessing.context import CONTEXT_COLUMNS
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
-from preprocessing.manifest import manifest_checksum, read_manifest
 from preprocessing.versions import code_checksum
+from preprocessing.vocabulary import read_lines
 from training.artifact import Model, check_model
 from training.checkpoint import read_history
 from training.registry import resolve
@@ -35,19 +35,17 @@ from training.registry import resolve
 log = logging.getLogger(__name__)
 
 CONFUSIONS, TEXTS, ERRORS = 30, 3, 50  # listed in metrics.json
+NAMED = 5  # unknown intents in a line of the log
 RANKS = (1, 3, 5)  # among so many intents the right one is looked for; the model gives training.export.TOP
 TIMED = 300  # texts of the test split whose latency is taken
 VALUES = 50  # of the slice column: the most frequent
 LENGTHS = (1, 3, 5, 8, 12, 20)  # first number of tokens of each slice
-ROW = ("dialog_id", "turn", "language", "text", "intent", "length")
 
 
 def plan(config: AppConfig) -> str:
     """What the job would read and write."""
-    return (
-        f"score the test split of {config.dataset.path} with {describe_model(config)}, "
-        f"write the report to {config.evaluation.path}"
-    )
+    rows = ", ".join(config.evaluation.input) or f"the test split of {config.dataset.path}"
+    return f"score {rows} with {describe_model(config)}, write the report to {config.evaluation.path}"
 
 
 def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
@@ -57,20 +55,21 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     storage.use_hadoop_configuration(hadoop_configuration(spark))
     connect(config.tracking)
     report = storage.absolute(config.evaluation.path)
-    dataset, uri = storage.absolute(config.dataset.path), resolve(config.training.path, config.registry)
-    manifest, model = read_manifest(dataset), check_model(uri)
+    model = check_model(resolve(config.training.path, config.registry))
+    examples = examples_of(spark, config, model)
     with storage.lease(report):
         began = time.monotonic()
         temporary = f"{report}.tmp-{uuid.uuid4().hex[:8]}"
-        row = (*ROW, *(["slice"] if manifest.slice else ()), *(CONTEXT_COLUMNS if manifest.context_turns else ()))
-        test = spark.read.parquet(*[f"{dataset}/{file.path}" for file in manifest.splits["test"]]).select(*row)
-        scored = answered(predict(test, model, "text", row), model, row).persist(StorageLevel.DISK_ONLY)
+        row = examples.rows.columns
+        scored = answered(predict(examples.rows, model, "text", row), model, row).persist(StorageLevel.DISK_ONLY)
         try:
             scored.write.parquet(f"{temporary}/predictions")
             metrics = {
-                **measure(scored, model.out_of_scope, manifest.slice),
-                "latency": _latency(latencies(sample(test, TIMED), model)),
+                **measure(scored, model.out_of_scope, examples.slice),
+                "latency": _latency(latencies(sample(examples.rows, TIMED), model)),
+                "rejected": dict(examples.rejected),
             }
+            metrics["unknown_intents"] = _unknown(metrics, model)
         finally:
             scored.unpersist()
         history = [] if config.registry.version else read_history(storage.absolute(config.training.path))
@@ -78,9 +77,7 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
         storage.write_json(f"{temporary}/metrics.json", metrics)
         storage.write_text(f"{temporary}/report.html", page)
         about = {
-            "model": model.uri, "model_checksum": model.checksum,
-            "dataset": dataset, "fingerprint": manifest.fingerprint,
-            "dataset_checksum": manifest_checksum(dataset), "code": code_checksum(),
+            "model": model.uri, "model_checksum": model.checksum, **examples.origin, "code": code_checksum(),
         }  # fmt: skip
         storage.write_json(f"{temporary}/manifest.json", {"kind": "report", "version": 1, **about})
         storage.replace_directory(temporary, report)
@@ -102,6 +99,18 @@ def answered(said: DataFrame, model: Model, row: Sequence[str]) -> DataFrame:
     return said.select(
         *row, decided(model).alias("predicted"), probabilities[0].alias("probability"), intents.alias("intents")
     )
+
+
+def _unknown(metrics: Mapping[str, Any], model: Model) -> dict[str, int]:
+    """Examples of each intent that the model cannot name, all of which are wrong."""
+    labels = set(read_lines(f"{model.uri}/labels.txt"))
+    unknown = {row["intent"]: row["examples"] for row in metrics["per_intent"] if row["intent"] not in labels}
+    if unknown:
+        log.warning(
+            "%d examples are of %d intents that the model does not know, and count as wrong: %s",
+            sum(unknown.values()), len(unknown), ", ".join(sorted(unknown)[:NAMED]),
+        )  # fmt: skip
+    return unknown
 
 
 def _in_scope(metrics: dict[str, Any]) -> str:

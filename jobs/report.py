@@ -76,6 +76,17 @@ def remarks(metrics: Mapping[str, Any]) -> list[str]:
             f"It recognises {percent(metrics['out_of_scope_recall'])} of the utterances that fit no intent, "
             f"and is right about {percent(metrics['in_scope_accuracy'])} of the others."
         )
+    unknown, rejected = metrics.get("unknown_intents"), metrics.get("rejected")
+    if unknown:
+        sentences.append(
+            f"{count(sum(unknown.values()))} utterances are of {count(len(unknown))} intents that the model does not "
+            f"know, such as “{shorten(min(unknown), 48)}”; they count as wrong."
+        )
+    if rejected:
+        reasons = ", ".join(f"{name} {count(rows)}" for name, rows in sorted(rejected.items()))
+        sentences.append(
+            f"{count(sum(rejected.values()))} rows of the table are no examples and are left out: {reasons}."
+        )
     rated = [row for row in metrics["per_intent"] if row["f1"] is not None]
     if rated:
         good = sum(row["f1"] >= RELIABLE_F1 for row in rated)

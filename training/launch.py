@@ -180,6 +180,5 @@ def _how_far(run: str, epochs: int) -> str:
     position = read_position(run)
     if position == Position():
         return "interrupted: before the first epoch was done; the same command begins again"
-    steps = f" and {position.step} steps" if position.step else ""
-    done = f"epoch {len(position.history)} of {epochs}{steps}"
-    return f"interrupted: {done} is kept and the same command goes on from there"
+    steps = f" and {position.step} steps are" if position.step else " is"
+    return f"interrupted: epoch {len(position.history)} of {epochs}{steps} kept and the same command goes on from there"

@@ -20,7 +20,7 @@ training.learning_rate training.warmup_epochs training.decay training.early_stop
 training.checkpoint_minutes training.max_restarts training.min_processes training.stall_seconds training.trace_steps
 training.seed training.class_weights training.label_smoothing training.calibrated training.word_dropout
 training.word_swap
-evaluation.path evaluation.minimum_accuracy evaluation.minimum_intent_f1
+evaluation.path evaluation.input evaluation.minimum_accuracy evaluation.minimum_intent_f1
 registry.path registry.name registry.version registry.keep_versions
 scoring.input scoring.output scoring.format scoring.text scoring.keep
 compare.path compare.grid compare.seeds compare.trials compare.halving

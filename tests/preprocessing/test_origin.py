@@ -71,8 +71,8 @@ def test_a_file_that_is_written_again_added_or_removed_is_another_corpus(made: M
 
 def test_a_corpus_that_nobody_can_list_is_never_the_same(made: Made) -> None:
     assert made.changed(corpus={"path": (f"{made.directory}/gone",)}) == ["corpus.path", FILES]
-    made.spark.read.json(f"{made.directory}/corpus").createOrReplaceTempView("dialogs")
-    table, target = CorpusConfig(path=("dialogs",), format="table"), f"{made.directory}/of-table"
+    made.spark.read.json(f"{made.directory}/corpus").createOrReplaceTempView("turns_of_origin")
+    table, target = CorpusConfig(path=("turns_of_origin",), format="table"), f"{made.directory}/of-table"
     config = dataclasses.replace(made.config, path=target)
     build_dataset(made.spark, table, config)
     assert changed(f"file://{target}", made_of(made.spark, table, config)) == [FILES]

@@ -49,7 +49,7 @@ def written(config: ModelConfig, uri: Path) -> np.ndarray:
     keras.utils.set_random_seed(1)
     model = build_model(config, len(OLD_WORDS), len(OLD_LABELS))
     model.set_weights([np.random.default_rng(2).uniform(0.1, 1, w.shape) for w in model.get_weights()])
-    lineage = {"model": dataclasses.asdict(config)}
+    lineage = {"model": dataclasses.asdict(config), "out_of_scope": ""}
     write_model(model, OLD_WORDS, OLD_LABELS, "words", 3, lineage, uri.as_uri())
     return model(ids_of(OLD_WORDS)).numpy()
 
