@@ -193,7 +193,7 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
     """`value` as its field's type. Raises UserError where it has another one."""
     if kind == tuple[str, ...]:
         paths = [value] if isinstance(value, str) else value
-        if isinstance(paths, list) and all(isinstance(path, str) for path in paths):
+        if isinstance(paths, list | tuple) and all(isinstance(path, str) for path in paths):
             return tuple(paths)
         raise UserError(f"{key} must be a string or a list of strings, found {value!r}")
     if kind == Grid:

@@ -25,8 +25,11 @@ class Terminated(RuntimeError):
 class Recorder:
     """Writes what there is, in a thread of its own: no rank waits for the store, but for the epoch before."""
 
-    def __init__(self, job: "TrainJob", model: "keras.Model", optimizer: "keras.Optimizer", start: Position) -> None:
-        self.job, self.model, self.optimizer = job, model, optimizer
+    def __init__(
+        self, job: "TrainJob", model: "keras.Model", optimizer: "keras.Optimizer", start: Position,
+        told_to_end: threading.Event,
+    ) -> None:  # fmt: skip
+        self.job, self.model, self.optimizer, self.told_to_end = job, model, optimizer, told_to_end
         self.state = Checkpoint(start, [], [], [])
         if start != Position():
             self.state = read_checkpoint(job.run)
@@ -36,15 +39,10 @@ class Recorder:
         self.pen = ThreadPoolExecutor(1, "checkpoint")
         self.writing: Future[None] = self.pen.submit(lambda: None)
         self.kept_at = time.monotonic()
-        self.ending = threading.Event()
-
-    def told_to_end(self, *_: object) -> None:
-        """From now on the next checkpoint is due, and the last: what SIGTERM does, after which little time is left."""
-        self.ending.set()
 
     def wants_one(self, within: bool) -> bool:
         """Whether it is time for a checkpoint, `within` an epoch or behind it. Raises what went wrong with the last."""
-        if self.ending.is_set():
+        if self.told_to_end.is_set():
             return True
         minutes = self.job.training.checkpoint_minutes
         if not within or not self.writing.done():
@@ -62,7 +60,7 @@ class Recorder:
         self.state = Checkpoint(position, weights, [variable.numpy() for variable in self.optimizer.variables], best)
         self.writing = self.pen.submit(self._write, self.state)
         self.kept_at = time.monotonic()
-        if self.ending.is_set():
+        if self.told_to_end.is_set():
             self.wait()
             raise Terminated(f"told to end by SIGTERM; {position} is kept")
 

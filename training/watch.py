@@ -23,6 +23,7 @@ class Watch:
         self.run, self.rank, self.seconds = run, rank, seconds
         self.doing, self.limit = "starting", math.inf
         self.began = False  # whether the first step is done
+        self.told_to_end = threading.Event()  # by SIGTERM, after which little time is left
         self.since = time.monotonic()
         self.over = threading.Event()
         threading.Thread(target=self._look, name="watch", daemon=True).start()

@@ -7,6 +7,7 @@ import tempfile
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ def train_worker(job: TrainJob) -> dict[str, float] | None:
     storage.use_hadoop_configuration(job.hadoop)
     rank = int(os.environ.get("HOROVOD_RANK", "0"))
     announce(job.run, rank)
-    signal.signal(signal.SIGTERM, _terminate)
     watch = Watch(job.run, rank, job.training.stall_seconds)
+    signal.signal(signal.SIGTERM, partial(_terminate, watch))
     reporter = Reporter(job.run) if rank == 0 else None
     try:
         return _train(job, watch, reporter)
@@ -57,6 +58,8 @@ def train_worker(job: TrainJob) -> dict[str, float] | None:
             watch.began or kind != CAUSE or isinstance(error, OSError | Terminated)
         )
         report(job.run, rank, watch.doing, line, traceback.format_exc(), kind, final)
+        if watch.told_to_end.is_set():  # by somebody who knows why: no traceback among what a shell says after Ctrl-C
+            os._exit(128 + signal.SIGTERM)
         raise
     finally:
         watch.close()
@@ -64,7 +67,8 @@ def train_worker(job: TrainJob) -> dict[str, float] | None:
             reporter.close()
 
 
-def _terminate(*_: object) -> None:
+def _terminate(watch: Watch, *_: object) -> None:
+    watch.told_to_end.set()
     raise Terminated("told to end by SIGTERM")
 
 
@@ -122,11 +126,11 @@ def _train_on(
     steps = job.training.trace_steps
     trace = Trace(job.run, steps, processes) if rank == 0 and steps else None
     loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, together(processes), trace)
-    recorder = Recorder(job, model, optimizer, start) if rank == 0 else None
+    recorder = Recorder(job, model, optimizer, start, watch.told_to_end) if rank == 0 else None
     if processes > 1:  # what rank 0 began with or restored, everyone goes on from
         hvd.broadcast_variables([v.value for v in [*model.weights, *optimizer.variables]], root_rank=0)
     if recorder:  # there is time to finish the step
-        signal.signal(signal.SIGTERM, recorder.told_to_end)
+        signal.signal(signal.SIGTERM, lambda *_: watch.told_to_end.set())
     loop.run(start, watch, reporter, recorder)
     if trace:
         trace.close()

@@ -122,7 +122,7 @@ def test_what_is_described_reads_back_as_the_same(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("training.epoch=3", "unknown key training.epoch: did you mean 'epochs'?"),
-        ("evaluation.zzz=3", "unknown key evaluation.zzz: known are path, minimum_accuracy, minimum_intent_f1"),
+        ("evaluation.zzz=3", "unknown key evaluation.zzz: known are path, input, minimum_accuracy, minimum_intent_f1"),
         ("trainng.epochs=3", "unknown section [trainng]: did you mean 'training'?"),
         (
             "zzz.epochs=3",

@@ -71,7 +71,7 @@ def test_every_row_is_an_example_or_counted_with_its_reason(
 def test_a_table_without_examples_is_refused_with_the_reasons(
     spark: SparkSession, config: AppConfig, tmp_path: Path
 ) -> None:
-    written(tmp_path, [{"said": "hello", "meant": ""}, {"said": "", "meant": "greeting"}])
+    written(tmp_path, [{"said": "hello", "meant": "", "shop": "a"}, {"said": "", "meant": "greeting"}])
     with pytest.raises(UserError, match=r"no row with a text and an intent \(1 malformed record, 1 no intent, 1 no te"):
         evaluate.run(spark, config)
     assert not Path(config.evaluation.path).exists()
