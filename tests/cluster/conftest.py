@@ -1,10 +1,13 @@
 """Real servers for the tests of this folder: a Hadoop, started and stopped by our own script, and object stores."""
 
+import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -179,8 +182,13 @@ class Azure(Server):
         home = cache.expanduser() / f"azurite-{self.version}"
         program = home / "node_modules" / ".bin" / "azurite-blob"
         if not program.exists():
-            npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(home), f"azurite@{self.version}"]
+            home.parent.mkdir(parents=True, exist_ok=True)
+            fresh = tempfile.mkdtemp(prefix=f"{home.name}.tmp-", dir=home.parent)
+            npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", fresh, f"azurite@{self.version}"]
             subprocess.run(npm, check=True, stdout=sys.stderr)
+            with contextlib.suppress(OSError):  # another worker's is there by now
+                os.rename(fresh, home)
+            shutil.rmtree(fresh, ignore_errors=True)
         options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
         return [str(program), *options, "--blobHost", "127.0.0.1", "--blobPort", str(self.port)]
 
