@@ -81,7 +81,12 @@ def has_dataset(spark: SparkSession, config: AppConfig) -> bool:
 
 
 def read_same_report(config: AppConfig) -> dict[str, Any] | None:
-    """The metrics of the report at evaluation.path, where it is about the run's model on the dataset as they are."""
+    """The metrics of the report at evaluation.path, where it is about the run's model on the dataset as they are.
+
+    None with evaluation.input: the rows of a table may change unseen.
+    """
+    if config.evaluation.input:
+        return None
     report = storage.absolute(config.evaluation.path)
     now = {
         ("model", "model_checksum"): read_model(model_of(config.training.path)).checksum,

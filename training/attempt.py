@@ -1,5 +1,6 @@
 """One `horovod.spark.run`: its result, or which rank failed first, where and why."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -67,7 +68,10 @@ def run_once(
         raise _failed(job.run, error, guard, losses) from error
     finally:
         interrupt.processes_ended()
-        begin_attempt(job.run, "")
+        with contextlib.suppress(
+            OSError
+        ):  # a store that is gone: why it ended is worth more, and the next one says its name
+            begin_attempt(job.run, "")
     storage.remove(f"{job.run}/ranks")
     return dict(results[0])
 

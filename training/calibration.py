@@ -59,8 +59,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray, add: Add = al
     rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        scaled = scores / np.exp(log_temperature)
-        losses = np.logaddexp.reduce(scaled, axis=1) - scaled[rows, labels]
+        cooled = scores / np.exp(log_temperature)
+        losses = np.logaddexp.reduce(cooled, axis=1) - cooled[rows, labels]
         total, examples = add(np.array([losses.sum(), len(labels)], np.float64))
         return float(total / max(examples, 1))
 

@@ -1,4 +1,7 @@
-"""What a few steps are made of: TensorFlow's profile and Horovod's timeline, put into the run when they are done."""
+"""What a few steps are made of: TensorFlow's profile and Horovod's timeline, put into the run at its end.
+
+Not before: while rank 0 waits for a store, all others would wait for its step.
+"""
 
 import tempfile
 from pathlib import Path
@@ -19,29 +22,36 @@ class Trace:
         self.run, self.first, self.last, self.processes = run, WARM + 1, WARM + steps, processes
         self.number = 0
         self.directory: tempfile.TemporaryDirectory[str] | None = None
+        self.running = False
 
     def next_step(self) -> None:
         """The step that begins now."""
         self.number += 1
         if self.number == self.first:
-            self.directory = tempfile.TemporaryDirectory(prefix="parley-trace-")
+            self.directory, self.running = tempfile.TemporaryDirectory(prefix="parley-trace-"), True
             tf.profiler.experimental.start(self.directory.name)
             if self.processes > 1:
                 import horovod.tensorflow as hvd
 
                 hvd.start_timeline(f"{self.directory.name}/{TIMELINE}")
-        elif self.number > self.last:
-            self.close()
+        elif self.number == self.last + 1:
+            self._stop()
 
-    def close(self) -> None:
-        """The end of what is watched, in the run as soon as this returns."""
-        if not self.directory:
+    def _stop(self) -> None:
+        if not self.running:
             return
+        self.running = False
         tf.profiler.experimental.stop()
         if self.processes > 1:
             import horovod.tensorflow as hvd
 
             hvd.stop_timeline()
+
+    def close(self) -> None:
+        """What was watched is in the run as soon as this returns."""
+        if not self.directory:
+            return
+        self._stop()
         storage.remove(f"{self.run}/{DIRECTORY}")
         storage.upload(Path(self.directory.name), f"{self.run}/{DIRECTORY}")
         self.directory.cleanup()

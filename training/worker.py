@@ -132,9 +132,9 @@ def _train_on(
     if recorder:  # there is time to finish the step
         signal.signal(signal.SIGTERM, lambda *_: watch.told_to_end.set())
     loop.run(start, watch, reporter, recorder)
+    watch.now("calibrating and writing the model", patient=True)
     if trace:
         trace.close()
-    watch.now("calibrating and writing the model", patient=True)
     if recorder:
         recorder.restore_best()
     if processes > 1:

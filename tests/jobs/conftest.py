@@ -14,8 +14,38 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pyspark.sql import SparkSession
+
+from jobs import generate, pipeline
+from jobs.config import AppConfig, EvaluationConfig, with_settings
+from preprocessing.config import CorpusConfig, DatasetConfig, GeneratorConfig
+from training.config import ModelConfig, TrainingConfig
+from training.registry import RegistryConfig
 
 Maker = Callable[..., str]
+Ran = Callable[[Path, Mapping[str, Any]], AppConfig]
+
+
+@pytest.fixture(scope="session")
+def ran_pipeline(spark: SparkSession) -> Ran:
+    """ran_pipeline(base, settings) is the configuration of a finished pipeline of seconds, all of it below `base`."""
+
+    def run(base: Path, settings: Mapping[str, Any]) -> AppConfig:
+        config = AppConfig(
+            corpus=CorpusConfig(path=(str(base / "corpus"),), dialog_id="dialog_id", turn="turn", speaker="speaker"),
+            dataset=DatasetConfig(path=str(base / "dataset"), files_per_split=1),
+            model=ModelConfig(architecture="fasttext", embedding_size=16),
+            training=TrainingConfig(path=str(base / "run"), processes=1, epochs=1, learning_rate=0.01),
+            evaluation=EvaluationConfig(path=str(base / "report")),
+            registry=RegistryConfig(path=str(base / "registry")),
+            generator=GeneratorConfig(rows=2_000),
+        )
+        config = with_settings(config, settings)
+        generate.run(spark, config)
+        pipeline.run(spark, config)
+        return config
+
+    return run
 
 
 @pytest.fixture

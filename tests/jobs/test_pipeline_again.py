@@ -11,14 +11,12 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import generate, pipeline
-from jobs.config import AppConfig, EvaluationConfig, with_settings
-from preprocessing.config import CorpusConfig, DatasetConfig, GeneratorConfig
+from jobs import pipeline
+from jobs.config import AppConfig, with_settings
 from preprocessing.errors import UserError
 from preprocessing.manifest import read_manifest
 from training import registry
 from training.artifact import read_model
-from training.config import ModelConfig, TrainingConfig
 from training.registry import RegistryConfig
 
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
@@ -27,21 +25,9 @@ Files = dict[str, tuple[int, str]]  # by path: when it was written, and its chec
 
 
 @pytest.fixture(scope="module")
-def config(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> AppConfig:
+def config(ran_pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> AppConfig:
     """Configuration of a finished pipeline that published its model."""
-    base = tmp_path_factory.mktemp("again")
-    config = AppConfig(
-        corpus=CorpusConfig(path=(str(base / "corpus"),), dialog_id="dialog_id", turn="turn", speaker="speaker"),
-        dataset=DatasetConfig(path=str(base / "dataset"), files_per_split=2),
-        model=ModelConfig(architecture="fasttext", embedding_size=16),
-        training=TrainingConfig(path=str(base / "run"), processes=1, epochs=1, learning_rate=0.01),
-        evaluation=EvaluationConfig(path=str(base / "report")),
-        registry=RegistryConfig(path=str(base / "registry")),
-        generator=GeneratorConfig(rows=2_000),
-    )
-    generate.run(spark, config)
-    pipeline.run(spark, config)
-    return config
+    return ran_pipeline(tmp_path_factory.mktemp("again"), {"dataset.files_per_split": 2})
 
 
 def files_below(*directories: str) -> Files:
@@ -141,6 +127,12 @@ def test_a_report_on_another_dataset_of_equal_examples_is_made_again(
     with caplog.at_level(logging.INFO):
         assert pipeline.read_same_report(own) is None
     assert caplog.messages[-1].endswith("/report is made again, as these changed: dataset")
+
+
+def test_a_report_about_the_test_split_is_not_taken_for_that_of_a_table(config: AppConfig) -> None:
+    assert pipeline.read_same_report(config)
+    of_a_table = with_settings(config, {"evaluation.input": [f"{config.dataset.path}/test"]})
+    assert pipeline.read_same_report(of_a_table) is None
 
 
 @pytest.mark.parametrize(

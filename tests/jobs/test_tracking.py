@@ -13,17 +13,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from pyspark.sql import SparkSession
 
-from jobs import generate, pipeline, publish, train
-from jobs.config import AppConfig, EvaluationConfig, TrackingConfig, load_config
+from jobs import evaluate, pipeline, publish, train
+from jobs.config import AppConfig, TrackingConfig, load_config
 from jobs.tracking import track_report
 from preprocessing import storage
-from preprocessing.config import CorpusConfig, DatasetConfig, GeneratorConfig
 from preprocessing.errors import UserError
 from preprocessing.manifest import read_manifest
 from training.artifact import load_model, read_model
 from training.checkpoint import read_history
-from training.config import ModelConfig, TrainingConfig
-from training.registry import RegistryConfig
 
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
 
@@ -37,22 +34,13 @@ def files_allowed() -> Any:
 
 
 @pytest.fixture(scope="module")
-def config(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> AppConfig:
+def config(ran_pipeline: Any, tmp_path_factory: pytest.TempPathFactory) -> AppConfig:
     """Configuration of a finished pipeline that was tracked."""
     base = tmp_path_factory.mktemp("tracking")
-    config = AppConfig(
-        corpus=CorpusConfig(path=(str(base / "corpus"),), dialog_id="dialog_id", turn="turn", speaker="speaker"),
-        dataset=DatasetConfig(path=str(base / "dataset"), files_per_split=1),
-        model=ModelConfig(architecture="fasttext", embedding_size=16),
-        training=TrainingConfig(path=str(base / "2026-11-20" / "run"), processes=1, epochs=2, learning_rate=0.01),
-        evaluation=EvaluationConfig(path=str(base / "report")),
-        registry=RegistryConfig(path=str(base / "registry")),
-        tracking=TrackingConfig(uri=(base / "mlruns").as_uri(), experiment="intents"),
-        generator=GeneratorConfig(rows=2_000),
-    )
-    generate.run(spark, config)
-    pipeline.run(spark, config)
-    return config
+    return ran_pipeline(base, {
+        "training.path": str(base / "2026-11-20" / "run"), "training.epochs": 2,
+        "tracking.uri": (base / "mlruns").as_uri(), "tracking.experiment": "intents",
+    })  # fmt: skip
 
 
 def tracked(config: AppConfig) -> list[Run]:
@@ -108,6 +96,20 @@ def test_the_same_report_is_tracked_once(
     with caplog.at_level(logging.INFO):
         pipeline.run(spark, config)
     assert "is tracked already" in caplog.text and len(tracked(config)) == 1
+
+
+def test_reports_of_a_table_are_tracked_once_each(config: AppConfig, spark: SparkSession, tmp_path: Path) -> None:
+    """They have no dataset, and so no fingerprint to be told apart by."""
+    for name, rows in (("few", 20), ("more", 40)):
+        spark.read.parquet(f"{config.dataset.path}/test").limit(rows).write.parquet(str(tmp_path / name))
+    tracking = TrackingConfig(uri=(tmp_path / "mlruns").as_uri())
+    for name in ("few", "more", "more"):
+        parquet = dataclasses.replace(config.corpus, format="parquet", speaker="")
+        table = {"input": (str(tmp_path / name),), "path": str(tmp_path / "report")}
+        evaluation = dataclasses.replace(config.evaluation, **table)
+        evaluate.run(spark, dataclasses.replace(config, corpus=parquet, evaluation=evaluation, tracking=tracking))
+    runs = tracked(dataclasses.replace(config, tracking=tracking))
+    assert sorted(run.data.metrics["test_examples"] for run in runs) == [20, 40]
 
 
 def test_tracking_that_broke_off_is_done_by_the_same_command_again(config: AppConfig, tmp_path: Path) -> None:
