@@ -10,6 +10,7 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.ml.feature import Word2Vec
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from jobs.cli import run_job
 from jobs.config import AppConfig
@@ -67,7 +68,8 @@ def spoken(spark: SparkSession, config: AppConfig) -> DataFrame:
     """The tokens of every turn, of any speaker, in the dialogs of the training split: the others remain unseen."""
     dataset = dataclasses.replace(config.dataset, context_turns=0)  # each turn is read anyway
     turns = checked(*read_labelled(spark, config.corpus, dataset), dataset)
-    return turns.where("malformed is null and split = 'train' and num_tokens > 0").select("tokens")
+    said = turns.where("malformed is null and split = 'train' and num_tokens > 0")
+    return said.select(F.split("tokens", " ").alias("tokens"))
 
 
 def learn(turns: DataFrame, count: int, wanted: WordVectorsConfig) -> dict[str, list[float]]:

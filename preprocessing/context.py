@@ -41,7 +41,7 @@ def speaker_kind(speaker: Column) -> Column:
 def with_context(turns: DataFrame, count: int) -> DataFrame:
     """Each turn with `context` and `speakers` [count]: the texts before it in its dialog; turns outside one have none.
 
-    Where the turns have `tokens`, also `context_tokens` [count], the tokens of those texts. Rows of the same turn with
+    Where the turns have `tokens`, also `context_tokens` [count], those of those texts. Rows of the same turn with
     the same text, which are one turn under two intents or written twice, have the same turns before them.
     """
     dialog = F.coalesce("dialog_id", F.xxhash64("text").cast("string"))  # rows without one, not all in one place
@@ -50,7 +50,7 @@ def with_context(turns: DataFrame, count: int) -> DataFrame:
     said = {"context": F.col("text"), "speakers": speaker_kind(F.col("speaker"))}
     none = {"context": F.lit(""), "speakers": F.lit(USER)}
     if "tokens" in turns.columns:
-        said["context_tokens"], none["context_tokens"] = F.col("tokens"), F.array().cast("array<string>")
+        said["context_tokens"], none["context_tokens"] = F.col("tokens"), F.lit("")
     spoken = F.struct(*[value.alias(name) for name, value in said.items()])
     marked = turns.withColumn(DIALOG, dialog).withColumn(AGAIN, F.coalesce(again, F.lit(False)))
     marked = marked.withColumn(ONCE, F.when(~F.col(AGAIN), spoken))
@@ -92,13 +92,16 @@ def table_with_context(
 def with_inputs(turns: DataFrame, max_tokens: int) -> DataFrame:
     """`tokens` of the utterance and its context together, marks and all, at most `max_tokens`."""
 
+    def words(tokens: Column) -> Column:
+        return F.when(tokens != "", F.split(tokens, " ")).otherwise(F.array())
+
     def behind_mark(segment: Column) -> Column:
         mark = F.when(segment["speakers"] == USER, USER_MARK).otherwise(AGENT_MARK)
-        spoken = F.concat(F.array(mark), segment["context_tokens"])
-        return F.when(F.size(segment["context_tokens"]) > 0, spoken).otherwise(segment["context_tokens"])
+        return F.when(segment["context_tokens"] != "", F.concat_ws(" ", mark, segment["context_tokens"]))
 
-    past = F.flatten(F.transform(F.arrays_zip("speakers", "context_tokens"), behind_mark))
-    said = F.concat(F.array(F.lit(USER_MARK)), F.slice("tokens", 1, max_tokens - 1))
+    spoken = F.concat_ws(" ", F.transform(F.arrays_zip("speakers", "context_tokens"), behind_mark))  # without nulls
+    past = words(spoken)
+    said = F.concat(F.array(F.lit(USER_MARK)), F.slice(words(F.col("tokens")), 1, max_tokens - 1))
     room = F.lit(max_tokens) - F.size(said)
     kept = F.slice(past, F.greatest(F.size(past) - room, F.lit(0)) + 1, F.greatest(room, F.lit(0)))
-    return turns.withColumn("tokens", F.concat(kept, said)).drop("context_tokens")
+    return turns.withColumn("tokens", F.array_join(F.concat(kept, said), " ")).drop("context_tokens")

@@ -9,32 +9,34 @@ import pyarrow.compute as pc
 from preprocessing.masking import mask as masked
 from preprocessing.masking import mask_malformed, shown_of
 from preprocessing.schema import SPLITS
-from preprocessing.tokenizers import split, with_entities
+from preprocessing.tokenizers import count_spaced, spaced, split, with_entities
 from preprocessing.vocabulary import PAD, SPECIAL, UNKNOWN
 
 Batches = Iterable[pa.RecordBatch]
 
 
 def add_tokens(batches: Batches, tokenizer: str, mask: bool = False) -> Iterator[pa.RecordBatch]:
-    """Each batch with the tokens of `text` and their number as further columns; masked where that is wanted."""
+    """Each batch with the tokens of `text`, a string, and their number as columns; masked where that is wanted."""
     for batch in batches:
-        texts = batch.column("text").cast(pa.string())
+        said = batch.column("text").cast(pa.string()).dictionary_encode("encode")  # much is said more than once
+        texts, place = said.dictionary, said.indices
         entities = with_entities(texts)
-        tokens = split(entities, tokenizer)
+        tokens = spaced(entities, tokenizer).take(place)
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         if mask:
-            columns["text"] = shown_of(texts, entities)
+            columns["text"] = shown_of(texts, entities).take(place)
             columns["slice"] = masked(columns["slice"].cast(pa.string()))
             columns["malformed"] = mask_malformed(columns["malformed"].cast(pa.string()))
-        columns |= {"tokens": tokens, "num_tokens": pc.list_value_length(tokens)}
+        columns |= {"tokens": tokens, "num_tokens": count_spaced(tokens)}
         yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
 def count_tokens(batches: Batches) -> Iterator[pa.RecordBatch]:
     """Each word of the `tokens` column with its count in each split, within each batch; Spark sums them."""
     for batch in batches:
-        words = batch.column("tokens").flatten().dictionary_encode()
-        lengths = pc.list_value_length(batch.column("tokens")).to_numpy(zero_copy_only=False)
+        tokens = split(batch.column("tokens"))
+        words = tokens.flatten().dictionary_encode()
+        lengths = pc.list_value_length(tokens).to_numpy(zero_copy_only=False)
         place = pc.index_in(batch.column("split"), value_set=pa.array(SPLITS)).to_numpy(zero_copy_only=False)
         cell = words.indices.to_numpy() * len(SPLITS) + np.repeat(place, lengths)
         counts = np.bincount(cell, minlength=len(words.dictionary) * len(SPLITS)).reshape(-1, len(SPLITS))
@@ -57,7 +59,7 @@ def add_ids(batches: Batches, words: Sequence[str], labels: Sequence[str], max_t
     """Each batch with `input_ids`, `length` and `label_id` in the place of its tokens."""
     known, names = pa.array(words, pa.string()), pa.array(labels, pa.string())
     for batch in batches:
-        tokens = batch.column("tokens")
+        tokens = split(batch.column("tokens"))
         found = pc.index_in(tokens.flatten(), value_set=known).fill_null(UNKNOWN - len(SPECIAL))
         lengths = pc.list_value_length(tokens).to_numpy(zero_copy_only=False)
         matrix = padded(found.to_numpy() + len(SPECIAL), lengths, max_tokens)

@@ -12,7 +12,7 @@ from typing import Any
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, IntegerType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import IntegerType, LongType, StringType, StructField, StructType
 
 from preprocessing import census as counting
 from preprocessing import drift, encoding, leaks, origin, profile, splits, storage, transforms, typos
@@ -30,7 +30,7 @@ from preprocessing.vocabulary import MARKS, SPECIAL, extended, read_inherited, w
 
 log = logging.getLogger(__name__)
 
-TOKENS = [StructField("tokens", ArrayType(StringType())), StructField("num_tokens", IntegerType())]
+TOKENS = [StructField("tokens", StringType()), StructField("num_tokens", IntegerType())]
 TOKENISED = StructType([*TURN, *TOKENS])
 COUNTS = StructType([StructField("word", StringType()), *[StructField(split, LongType()) for split in SPLITS]])
 

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from preprocessing.tokenizers import tokenize
+from preprocessing.tokenizers import count_spaced, spaced, with_entities
 
 SALT = "typos"
 ROW = "_row"
@@ -47,8 +46,8 @@ def misspelt(batches: Iterable[pa.RecordBatch], tokenizer: str) -> Iterator[pa.R
     for batch in batches:
         rows = zip(batch.column("text").to_pylist(), batch.column(ROW).to_pylist(), strict=True)
         texts = pa.array([typo(text, random.Random(row)) for text, row in rows], pa.string())
-        tokens = tokenize(texts, tokenizer)
-        changed = {"text": texts, "tokens": tokens, "num_tokens": pc.list_value_length(tokens)}
+        tokens = spaced(with_entities(texts), tokenizer)
+        changed = {"text": texts, "tokens": tokens, "num_tokens": count_spaced(tokens)}
         names = [name for name in batch.schema.names if name != ROW]
         columns = [changed[name] if name in changed else batch.column(name) for name in names]
         yield pa.RecordBatch.from_arrays(columns, names=names)
