@@ -41,7 +41,7 @@ check: setup  ## style, types, import contracts, and a dry run of every configur
 bench-preprocess: setup  ## preprocessing beside Spark SQL and plain Python: ROWS="1650000 16500000"
 	.venv/bin/python scripts/bench/preprocess.py --rows $(or $(ROWS),1650000)
 
-bench-train: setup  ## training beside plain Keras and beside the bare step
+bench-train: setup  ## training beside plain Keras, the bare step, PyTorch (in .venv-torch, 6 GB) and KerasEstimator
 	.venv/bin/python scripts/bench/train.py
 
 bench-score: setup  ## scoring beside Keras predict and the saved model in process, with the model of the clinc150 demo

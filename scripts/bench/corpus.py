@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "data" / "bench"
 CORES = 2
+BATCH, EPOCHS, SEED = 256, 2, 1  # of every training
 
 
 def job(name: str, rows: int, settings: Mapping[str, object]) -> str:

@@ -1,8 +1,9 @@
-"""make bench-train: examples/s of `train` beside plain Keras `fit` and beside the bare step, same model, same examples.
+"""make bench-train: examples/s of `train` beside plain Keras, the bare step, PyTorch and KerasEstimator.
 
-Each way trains two epochs of the same dataset in processes of its own; the second epoch counts. `fit` pads every
-utterance to max_tokens, as a Keras user does. The bare step has Parley's batches and step, but no Spark, no Horovod and
-no reports; with two processes each takes its half of every batch and nothing is exchanged.
+Each way trains two epochs of the same model on the same examples in processes of its own; the second epoch counts.
+`fit` pads every utterance to max_tokens, as a Keras user does. The bare step has Parley's batches and step, but no
+Spark, no Horovod and no reports; with two processes each takes its half of every batch and nothing is exchanged.
+PyTorch runs in .venv-torch, which is made on first use (6 GB).
 """
 
 import argparse
@@ -12,30 +13,44 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from corpus import CORES, HOME, ROOT, generate, job
+from corpus import BATCH, CORES, EPOCHS, HOME, ROOT, SEED, generate, job
 from memory import Memory
 
-BATCH, EPOCHS, SEED = 256, 2, 1
+BENCH = Path(__file__).parent
+TORCH = ROOT / ".venv-torch"
 
 
-def dataset_of(rows: int) -> Path:
-    """The dataset of the corpus of so many turns, made unless it is there."""
+class DoesNotRun(Exception):
+    """Why a way gives no figure, in one line."""
+
+
+class Way(NamedTuple):
+    """One row of the table; of the ways of one name the one with one process comes first."""
+
+    name: str
+    label: str
+    processes: int
+    examples_per_second: Callable[[], float]
+    batches: str = "bucketed"  # or padded to max_tokens, or packed: no padding at all
+
+
+def make_dataset(rows: int, dataset: Path) -> dict[str, Any]:
+    """The manifest of the dataset of so many turns, which is made unless it is there."""
     generate(rows)
-    dataset = HOME / f"train-{rows}"
     if not dataset.exists():
         job("preprocess", rows, {"dataset.path": dataset, "dataset.min_count": 1})
-    return dataset
+    return json.loads((dataset / "manifest.json").read_text())
 
 
-def trained(rows: int, processes: int) -> float:
-    """Examples/s of jobs.train in its second epoch."""
+def trained(rows: int, dataset: Path, processes: int) -> float:
+    """Examples/s of jobs.train."""
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as run:
         job("train", rows, {
-            "dataset.path": dataset_of(rows), "training.path": f"{run}/run", "training.processes": processes,
+            "dataset.path": dataset, "training.path": f"{run}/run", "training.processes": processes,
             "training.epochs": EPOCHS, "training.seed": SEED, "training.batch_size": BATCH,
             "spark.task.cpus": CORES // processes,
         })  # fmt: skip
@@ -43,137 +58,115 @@ def trained(rows: int, processes: int) -> float:
             return float(list(csv.DictReader(history))[-1]["examples_per_second"])
 
 
-def alone(way: str, rows: int, processes: int) -> float:
-    """Examples/s of a way below, all processes together."""
-    command = [sys.executable, __file__, "--rows", str(rows), "--way", way]
+def in_process(measure: str, dataset: Path, processes: int) -> float:
+    """What the processes of in_process.py say, summed."""
+    command = [sys.executable, BENCH / "in_process.py", measure, dataset]
     ranks = [
-        subprocess.Popen([*command, "--rank", f"{rank}/{processes}"], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        subprocess.Popen([*command, str(rank), str(processes)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
         for rank in range(processes)
     ]
     return sum(float(rank.communicate()[0]) for rank in ranks)
 
 
-def take_threads(processes: int) -> None:
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(CORES // processes)
-
-
-def blocks_of(rows: int, rank: int, processes: int) -> tuple[Any, list[Any]]:
-    from preprocessing.manifest import read_manifest
-    from training.data import load
-
-    dataset = dataset_of(rows).as_uri()
-    manifest = read_manifest(dataset)
-    with tempfile.TemporaryDirectory() as directory:
-        return manifest, load(dataset, manifest, "train", rank, processes, Path(directory))
+def said(command: Sequence[str | Path]) -> float:
+    """The number in the last line of a command's output. Raises DoesNotRun, with its last complaint, where it fails."""
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        )
+    except OSError as error:
+        raise DoesNotRun(f"{error.strerror}: {error.filename}") from None
+    if done.returncode:
+        raise DoesNotRun((done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1])
+    return float(done.stdout.splitlines()[-1])
 
 
-def fit(rows: int, rank: int, processes: int) -> float:
-    import numpy as np
-
-    from training.config import ModelConfig
-    from training.models import build_model
-
-    manifest, blocks = blocks_of(rows, rank, processes)
-    width = manifest.max_tokens
-    ids = np.concatenate([np.pad(block.ids, ((0, 0), (0, width - block.ids.shape[1]))) for block in blocks])
-    labels = np.concatenate([block.labels for block in blocks])
-    model = build_model(ModelConfig(), manifest.vocabulary_size, manifest.num_labels)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    for _ in range(EPOCHS):
-        began = time.monotonic()
-        model.fit(ids, labels, batch_size=BATCH, verbose=0)
-        seconds = time.monotonic() - began
-    return len(labels) / seconds
+def make_torch() -> None:
+    """Makes .venv-torch unless it is there; where that fails, pip says why and PyTorch's rows that it is not there."""
+    wanted, made_of = (BENCH / "pytorch.txt").read_text(), TORCH / ".ready"
+    if made_of.exists() and made_of.read_text() == wanted:
+        return
+    subprocess.run([sys.executable, "-m", "venv", "--clear", TORCH], check=True)
+    command = [TORCH / "bin" / "pip", "install", "--disable-pip-version-check", "-r", BENCH / "pytorch.txt"]
+    if subprocess.run(command, stdout=sys.stderr).returncode == 0:
+        made_of.write_text(wanted)
 
 
-def bare(rows: int, rank: int, processes: int) -> float:
-    from training.config import ModelConfig, TrainingConfig
-    from training.exchange import ALONE
-    from training.models import build_model
-    from training.optimizers import make_optimizer
-    from training.schedule import RankSchedule, epoch_steps, words_of_a_step
-    from training.step import make_train_step
+def ways_of(rows: int, dataset: Path) -> list[Way]:
+    def pytorch(batches: str, processes: int) -> Callable[[], float]:
+        return lambda: said([TORCH / "bin" / "python", BENCH / "pytorch_lstm.py", dataset, batches, str(processes)])
 
-    manifest, blocks = blocks_of(rows, rank, processes)
-    files = manifest.splits["train"]
-    model = build_model(ModelConfig(), manifest.vocabulary_size, manifest.num_labels)
-    words = words_of_a_step(files, manifest.buckets, BATCH)
-    step = make_train_step(model, make_optimizer(TrainingConfig()), ALONE, words=words)
-    schedule = RankSchedule(files, rank, processes, SEED)
-    for epoch in range(EPOCHS):
-        order, own = epoch_steps(files, BATCH, SEED, epoch), schedule.epoch_rows(epoch)
-        began, examples = time.monotonic(), 0
-        for place in order:
-            chosen = schedule.rows_of(place, own)
-            block = blocks[place.bucket]
-            step(block.ids[chosen], block.labels[chosen]).numpy()
-            examples += len(chosen)
-        seconds = time.monotonic() - began
-    return examples / seconds
+    return [
+        Way("fit", "Keras `fit`, padded", 1, lambda: in_process("fit", dataset, 1), "padded"),
+        Way("bare", "bare step", 1, lambda: in_process("bare", dataset, 1)),
+        Way("bare", "bare step, nothing exchanged", 2, lambda: in_process("bare", dataset, 2)),
+        Way("parley", "Parley", 1, lambda: trained(rows, dataset, 1)),
+        Way("parley", "Parley", 2, lambda: trained(rows, dataset, 2)),
+        Way("pytorch-padded", "PyTorch, padded", 1, pytorch("padded", 1), "padded"),
+        Way("pytorch-packed", "PyTorch, packed sequences", 1, pytorch("packed", 1), "packed"),
+        Way("pytorch-packed", "PyTorch, packed sequences, `TorchDistributor`", 2, pytorch("packed", 2), "packed"),
+        Way("pytorch", "PyTorch, Parley's batches", 1, pytorch("bucketed", 1)),
+        Way("pytorch", "PyTorch, Parley's batches, `TorchDistributor`", 2, pytorch("bucketed", 2)),
+        Way(
+            "keras-estimator", "Horovod's `KerasEstimator`", 2,
+            lambda: said([sys.executable, BENCH / "keras_estimator.py", dataset, "2"]), "padded",
+        ),
+    ]  # fmt: skip
 
 
-def peak() -> float:
-    """GFLOP/s of a large matrix multiplication on all cores."""
-    take_threads(1)
-    import tensorflow as tf
-
-    matrix = tf.random.normal((2048, 2048))
-    rounds = []
-    for _ in range(5):
-        began = time.monotonic()
-        tf.matmul(matrix, matrix).numpy()
-        rounds.append(2 * 2048**3 / (time.monotonic() - began) / 1e9)
-    return max(rounds)
-
-
-def flops(manifest: dict[str, Any], padded_to: int = 0) -> float:
+def flops(manifest: dict[str, Any], batches: str) -> float:
     """Multiplications and additions of one example, forward and back, in the LSTM's and the last layer's matrices."""
     counts = [0] * len(manifest["buckets"])
     for file in manifest["splits"]["train"]:
         counts = [one + other for one, other in zip(counts, file["rows_per_bucket"], strict=True)]
-    width = padded_to or sum(n * b for n, b in zip(counts, manifest["buckets"], strict=True)) / sum(counts)
+    bucketed = sum(n * b for n, b in zip(counts, manifest["buckets"], strict=True)) / sum(counts)
+    width = manifest["max_tokens"] if batches == "padded" else bucketed
     return 3 * 2 * (width * (128 + 128) * 4 * 128 + 128 * manifest["num_labels"])
+
+
+COLUMNS = [
+    "by", "processes", "examples/s", "beside `fit`", "beside the bare step", "beside one process",
+    "share of the matrix peak", "Java MB", "Python MB",
+]  # fmt: skip
+
+
+def row_of(way: Way, rates: dict[tuple[str, int], float], manifest: dict[str, Any], limit: float) -> list[str]:
+    """The way's row of the table; `rates` by name and processes holds what was measured before, and then this too."""
+    memory = Memory()
+    memory.start()
+    try:
+        rate = way.examples_per_second()
+    except DoesNotRun as reason:
+        return [way.label, str(way.processes), f"does not run: {reason}".replace("|", "/"), *["–"] * 6]
+    finally:
+        memory.done.set()
+    rates[way.name, way.processes] = rate
+    others = [("fit", 1), ("bare", way.processes), (way.name, 1)]
+    beside = [f"{rate / rates[other]:.2f}" if other in rates else "–" for other in others]
+    used = "–" if way.batches == "packed" else f"{rate * flops(manifest, way.batches) / limit:.0%}"
+    held = [f"{memory.most[kind]:,}" for kind in ("java", "python")]
+    return [way.label, str(way.processes), f"{rate:,.0f}", *beside, used, *held]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000, help="turns to generate; about half are examples")
-    parser.add_argument("--way", choices=["fit", "bare", "peak"])
-    parser.add_argument("--rank", default="0/1")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of these alone: fit bare parley pytorch ...")
     options = parser.parse_args()
-    if options.way == "peak":
-        print(peak())
-        return
-    if options.way:
-        rank, processes = map(int, options.rank.split("/"))
-        take_threads(processes)
-        print({"fit": fit, "bare": bare}[options.way](options.rows, rank, processes))
-        return
-    manifest = json.loads((dataset_of(options.rows) / "manifest.json").read_text())
-    limit = alone("peak", options.rows, 1) * 1e9
-    ways = {
-        "Keras fit, one process, padded": lambda: alone("fit", options.rows, 1),
-        "bare step, one process": lambda: alone("bare", options.rows, 1),
-        "bare step, two processes that exchange nothing": lambda: alone("bare", options.rows, 2),
-        "Parley, one process": lambda: trained(options.rows, 1),
-        "Parley, two processes": lambda: trained(options.rows, 2),
-    }
-    first = 0.0
-    print(
-        "| by | examples/s | beside fit | share of the matrix peak | Java MB | Python MB |\n|---|---|---|---|---|---|"
-    )
-    for name, way in ways.items():
-        memory = Memory()
-        memory.start()
-        rate = way()
-        memory.done.set()
-        first = first or rate
-        used = rate * flops(manifest, manifest["max_tokens"] if "padded" in name else 0) / limit
-        held = " | ".join(f"{memory.most[kind]:,}" for kind in ("java", "python"))
-        print(f"| {name} | {rate:,.0f} | {rate / first:.2f} | {used:.0%} | {held} |", flush=True)
+    dataset = HOME / f"train-{options.rows}"
+    ways = ways_of(options.rows, dataset)
+    names = list(dict.fromkeys(way.name for way in ways))
+    if unknown := set(options.only or []) - set(names):
+        parser.error(f"--only: no way {' '.join(sorted(unknown))}: one of {' '.join(names)}")
+    ways = [way for way in ways if not options.only or way.name in options.only]
+    manifest = make_dataset(options.rows, dataset)
+    if any(way.name.startswith("pytorch") for way in ways):
+        make_torch()
+    limit = in_process("peak", dataset, 1)
+    rates: dict[tuple[str, int], float] = {}
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    for way in ways:
+        print(f"| {' | '.join(row_of(way, rates, manifest, limit))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,104 @@
+"""What bench-train measures without Spark: Keras' `fit`, the bare step, and the machine's matrix multiplication."""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from corpus import BATCH, CORES, EPOCHS, SEED
+
+
+def take_threads(processes: int) -> None:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(CORES // processes)
+
+
+def blocks_of(dataset: Path, rank: int, processes: int) -> tuple[Any, list[Any]]:
+    from preprocessing.manifest import read_manifest
+    from training.data import load
+
+    manifest = read_manifest(dataset.as_uri())
+    with tempfile.TemporaryDirectory() as directory:
+        return manifest, load(dataset.as_uri(), manifest, "train", rank, processes, Path(directory))
+
+
+def fit(dataset: Path, rank: int, processes: int) -> float:
+    """Examples/s of a Keras user who pads every utterance to max_tokens."""
+    import numpy as np
+
+    from training.config import ModelConfig
+    from training.models import build_model
+
+    manifest, blocks = blocks_of(dataset, rank, processes)
+    width = manifest.max_tokens
+    ids = np.concatenate([np.pad(block.ids, ((0, 0), (0, width - block.ids.shape[1]))) for block in blocks])
+    labels = np.concatenate([block.labels for block in blocks])
+    model = build_model(ModelConfig(), manifest.vocabulary_size, manifest.num_labels)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    for _ in range(EPOCHS):
+        began = time.monotonic()
+        model.fit(ids, labels, batch_size=BATCH, verbose=0)
+        seconds = time.monotonic() - began
+    return len(labels) / seconds
+
+
+def bare(dataset: Path, rank: int, processes: int) -> float:
+    """Examples/s of this rank with Parley's batches and step, but no Spark, no Horovod, no reports, no exchange."""
+    from training.config import ModelConfig, TrainingConfig
+    from training.exchange import ALONE
+    from training.models import build_model
+    from training.optimizers import make_optimizer
+    from training.schedule import RankSchedule, epoch_steps, words_of_a_step
+    from training.step import make_train_step
+
+    manifest, blocks = blocks_of(dataset, rank, processes)
+    files = manifest.splits["train"]
+    model = build_model(ModelConfig(), manifest.vocabulary_size, manifest.num_labels)
+    words = words_of_a_step(files, manifest.buckets, BATCH)
+    step = make_train_step(model, make_optimizer(TrainingConfig()), ALONE, words=words)
+    schedule = RankSchedule(files, rank, processes, SEED)
+    for epoch in range(EPOCHS):
+        order, own = epoch_steps(files, BATCH, SEED, epoch), schedule.epoch_rows(epoch)
+        began, examples = time.monotonic(), 0
+        for place in order:
+            chosen = schedule.rows_of(place, own)
+            block = blocks[place.bucket]
+            step(block.ids[chosen], block.labels[chosen]).numpy()
+            examples += len(chosen)
+        seconds = time.monotonic() - began
+    return examples / seconds
+
+
+def peak(dataset: Path, rank: int, processes: int) -> float:
+    """FLOP/s of a large matrix multiplication on all cores."""
+    import tensorflow as tf
+
+    matrix = tf.random.normal((2048, 2048))
+    rounds = []
+    for _ in range(5):
+        began = time.monotonic()
+        tf.matmul(matrix, matrix).numpy()
+        rounds.append(2 * 2048**3 / (time.monotonic() - began))
+    return max(rounds)
+
+
+MEASURES = {"fit": fit, "bare": bare, "peak": peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("measure", choices=list(MEASURES))
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("rank", type=int)
+    parser.add_argument("processes", type=int)
+    options = parser.parse_args()
+    take_threads(options.processes)
+    print(MEASURES[options.measure](options.dataset, options.rank, options.processes))
+
+
+if __name__ == "__main__":
+    main()
