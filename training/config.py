@@ -15,8 +15,9 @@ OPTIMIZERS = (
 UNFIT_OPTIONS = {
     "learning_rate": "it is training.learning_rate",
     "use_ema": "the model would not get the averaged weights",
-    "loss_scale_factor": "nothing scales the loss",
+    "loss_scale_factor": "training.mixed_precision scales the loss where that is needed",
 }
+PRECISIONS = ("none", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class TrainingConfig:
     min_processes: int = 1  # with which training goes on where executors are gone
     stall_seconds: float = 40.0  # for one step; a process that takes longer has stalled, and is ended
     trace_steps: int = 0  # of rank 0, early in the run, that are traced into run/traces: profile and timeline
+    mixed_precision: str = "none"  # or "bfloat16", "float16": what the layers compute in; the weights stay float32
     seed: int = 1
     class_weights: str = "none"  # or "balanced": rare intents weigh in the loss of training as much as frequent ones
     label_smoothing: float = 0.0  # share of each label that is spread over all labels, in the loss of training
@@ -91,4 +93,6 @@ class TrainingConfig:
             require(False, "training.optimizer_options", wanted, dict(self.optimizer_options))
         weights = self.class_weights
         require(weights in ("none", "balanced"), "training.class_weights", "none or balanced", weights)
+        wanted = f"one of {' '.join(PRECISIONS)}"
+        require(self.mixed_precision in PRECISIONS, "training.mixed_precision", wanted, self.mixed_precision)
         require(self.decay in ("none", "cosine"), "training.decay", "none or cosine", self.decay)

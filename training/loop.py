@@ -218,14 +218,14 @@ class Loop:
                 part = slice(start, start + EVALUATION_BATCH)
                 yield Block(chosen.ids[part], chosen.labels[part])
 
-    def calibrate(self, out_of_scope: int | None) -> Calibration:
-        """What the validation split says of the model's probabilities, the same on all ranks."""
-        predict = tf.function(lambda ids: self.model(ids, training=False), reduce_retracing=True)
+    def calibrate(self, model: keras.Model, out_of_scope: int | None) -> Calibration:
+        """What the validation split says of the probabilities of `model`, the same on all ranks."""
+        predict = tf.function(lambda ids: model(ids, training=False), reduce_retracing=True)
 
         def predictions(share: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             return ((predict(ids).numpy(), labels) for ids, labels in self._validation_batches(share))
 
-        rows, num_labels = sum(len(block.labels) for block in self.blocks["validation"]), self.model.output_shape[-1]
+        rows, num_labels = sum(len(block.labels) for block in self.blocks["validation"]), model.output_shape[-1]
         return calibrate(predictions, rows, num_labels, out_of_scope, self._add)
 
     def _add(self, own: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -31,14 +32,28 @@ def find_builder(architecture: str) -> Builder:
     return builder
 
 
+@contextmanager
+def computing_in(mixed_precision: str) -> Iterator[None]:
+    """Within, layers are made to compute in that value of `training.mixed_precision`, their weights being float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32" if mixed_precision == "none" else f"mixed_{mixed_precision}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def build_model(
-    config: ModelConfig, vocabulary_size: int, num_labels: int, vectors: np.ndarray | None = None
-) -> keras.Model:
+    config: ModelConfig, vocabulary_size: int, num_labels: int, vectors: np.ndarray | None = None,
+    mixed_precision: str = "none",
+) -> keras.Model:  # fmt: skip
     """The configured model with fresh weights, but for the word vectors [V, E]; in these, NaN is a word without.
 
     Raises UserError where it does not give [B, num_labels].
     """
-    model = find_builder(config.architecture)(config, vocabulary_size, num_labels)
+    builder = find_builder(config.architecture)
+    with computing_in(mixed_precision):
+        model = builder(config, vocabulary_size, num_labels)
     if model.output_shape != (None, num_labels):
         raise UserError(
             f"model.architecture = '{config.architecture}' gives outputs of shape {model.output_shape}, "

@@ -8,18 +8,26 @@ from training.config import TrainingConfig
 
 
 def make_optimizer(config: TrainingConfig) -> keras.Optimizer:
-    """The configured optimizer, its learning rate that of the schedule. Raises UserError where it lacks an option."""
+    """The configured optimizer, its learning rate that of the schedule. Raises UserError where it lacks an option.
+
+    For float16 it scales the loss, and leaves out a step whose gradients of all ranks are not finite at that scale.
+    """
     kind = type(keras.optimizers.get(config.optimizer))
     if kind is keras.optimizers.Adam and not config.optimizer_options.get("amsgrad"):
         kind = Adam
     try:
-        return kind(config.learning_rate, **config.optimizer_options)
+        optimizer = kind(config.learning_rate, **config.optimizer_options)
     except (TypeError, ValueError) as error:
         reason = first_line(error)
         raise UserError(
             f"training.optimizer_options = {dict(config.optimizer_options)} is refused by keras.optimizers."
             f"{kind.__name__}: {reason}; its page at keras.io names the options that it has"
         ) from error
+    if config.mixed_precision != "float16":
+        return optimizer
+    # Keras' own beginning, 2**15, is for the mean of a batch; the loss of a step is the sum
+    scale = 2.0 ** (15 - (config.batch_size - 1).bit_length())
+    return keras.optimizers.LossScaleOptimizer(optimizer, scale)
 
 
 class Adam(keras.optimizers.Adam):  # type: ignore[misc]

@@ -77,8 +77,8 @@ class Recorder:
         """Gives the model the weights of the epoch with the best validation accuracy."""
         self.model.set_weights(self.state.best)
 
-    def finish(self, manifest: DatasetManifest, calibration: Calibration) -> dict[str, float]:
-        """Writes the model, of the best epoch, and returns that epoch's line of the history."""
+    def finish(self, model: "keras.Model", manifest: DatasetManifest, calibration: Calibration) -> dict[str, float]:
+        """Writes `model`, that of the best epoch, and returns that epoch's line of the history."""
         from training.export import write_model
         from training.tensorboard import write_events
 
@@ -96,7 +96,7 @@ class Recorder:
             "trained_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
         write_model(
-            self.model, read_lines(f"{self.job.dataset}/vocabulary.txt"), read_lines(f"{self.job.dataset}/labels.txt"),
+            model, read_lines(f"{self.job.dataset}/vocabulary.txt"), read_lines(f"{self.job.dataset}/labels.txt"),
             manifest.tokenizer, manifest.max_tokens, lineage, f"{self.job.run}/model",
         )  # fmt: skip
         return best

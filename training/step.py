@@ -36,11 +36,13 @@ def add_sums(one: Sums, other: Sums) -> Sums:
 
 
 def cross_entropies(labels: tf.Tensor, probabilities: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
-    """Losses [B] of labels [B], that share of each of them spread over all labels, and probabilities [B, L]."""
-    if not smoothing:
-        return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-    wanted = tf.one_hot(labels, probabilities.shape[-1])
-    return keras.losses.categorical_crossentropy(wanted, probabilities, label_smoothing=smoothing)
+    """Losses float32 [B] of labels [B], that share of each of them spread over all labels, and probabilities [B, L]."""
+    if smoothing:
+        wanted = tf.one_hot(labels, probabilities.shape[-1])
+        losses = keras.losses.categorical_crossentropy(wanted, probabilities, label_smoothing=smoothing)
+    else:
+        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+    return tf.cast(losses, tf.float32)  # not the probabilities, through which Keras finds the scores before softmax
 
 
 def example_sums(labels: tf.Tensor, weights: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
@@ -76,6 +78,7 @@ def make_train_step(
             probabilities = model(ids, training=True)
             shares = weights if class_weights is None else weights * tf.gather(class_weights, labels)
             loss = tf.reduce_sum(cross_entropies(labels, probabilities, label_smoothing) * shares)
+            loss = optimizer.scale_loss(loss)  # by 1, but for float16: the optimizer undoes it
         sums = example_sums(labels, weights, probabilities)
         gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients="zero")
         means, sums = mean_gradients(gradients, variables, sums, ranks, words)

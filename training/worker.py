@@ -115,7 +115,8 @@ def _train_on(
 
     keras.utils.set_random_seed(job.training.seed)
     vectors = read_array(f"{job.run}/{WORD_VECTORS}") if job.model.word_vectors else None
-    model = build_model(job.model, manifest.vocabulary_size, manifest.num_labels, vectors)
+    build = partial(build_model, job.model, manifest.vocabulary_size, manifest.num_labels, vectors)
+    model = build(mixed_precision=job.training.mixed_precision)
     announce(job.run, rank, device=os.environ["CUDA_VISIBLE_DEVICES"], kernel=recurrent_kernel(model))
     start = read_position(job.run)
     if rank == 0 and job.training.start_from and start == Position():
@@ -139,8 +140,12 @@ def _train_on(
         recorder.restore_best()
     if processes > 1:
         hvd.broadcast_variables([v.value for v in model.weights], root_rank=0)
+    published = model
+    if job.training.mixed_precision != "none":  # whoever asks it has a CPU, which is fast and exact in float32
+        published = build()
+        published.set_weights(model.get_weights())
     calibration = Calibration()
     if job.training.calibrated:
         labels = read_lines(f"{job.dataset}/labels.txt")
-        calibration = loop.calibrate(labels.index(manifest.out_of_scope) if manifest.out_of_scope else None)
-    return recorder.finish(manifest, calibration) if recorder else None
+        calibration = loop.calibrate(published, labels.index(manifest.out_of_scope) if manifest.out_of_scope else None)
+    return recorder.finish(published, manifest, calibration) if recorder else None

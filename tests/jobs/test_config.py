@@ -175,7 +175,7 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "training.early_stopping_epochs=-1", "training.label_smoothing=1", "training.optimizer=adm",
         "training.optimizer_options={learning_rate = 1}", "training.optimizer_options={use_ema = true}",
         "training.checkpoint_minutes=-1", "training.max_restarts=-1", "training.min_processes=0",
-        "training.min_processes=3", "training.stall_seconds=0",
+        "training.min_processes=3", "training.stall_seconds=0", "training.mixed_precision=fp16",
         "evaluation.minimum_accuracy=1.1", "evaluation.minimum_intent_f1=-1",
         "registry.keep_versions=-1", "evaluation.minimum_accuracy=nan", "registry.name=", "registry.name=a/b",
         "registry.name=..", "registry.name=a b", "registry.version=0", "registry.version=-1", "registry.version=latest",

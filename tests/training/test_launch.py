@@ -70,8 +70,10 @@ def test_an_option_that_the_optimizer_lacks(spark: SparkSession, dataset: str, t
 def test_a_run_with_other_settings_is_not_mixed_up(spark: SparkSession, dataset: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    (run / "config.toml").write_text('[dataset]\nfingerprint = "x"\n[model]\nunits = 64\n')
-    with pytest.raises(UserError, match=r"begun with other settings: .*model.units was 64, is 128.*choose another"):
+    before = '[dataset]\nfingerprint = "x"\n[model]\nunits = 64\n[training]\nmixed_precision = "float16"\n'
+    (run / "config.toml").write_text(before)
+    differing = r"model.units was 64, is 128.*training.mixed_precision was 'float16', is 'none'.*choose another"
+    with pytest.raises(UserError, match=f"begun with other settings: .*{differing}"):
         train(spark, dataset, MODEL, dataclasses.replace(TRAINING, path=str(run)))
     assert [file.name for file in tmp_path.rglob("*")] == ["run", "config.toml"]
 

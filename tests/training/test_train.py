@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import cloudpickle
@@ -190,6 +191,23 @@ def test_a_run_whose_loss_is_no_number_stops_and_says_where(dataset: str, tmp_pa
     assert start(job, tmp_path / "job").wait() == 1
     said = json.loads(storage.read_text(f"{job.run}/errors/rank-0.json"))
     assert "Diverged" in str(said) and "the loss became nan in epoch 1, step" in str(said)
+
+
+def test_a_model_that_is_trained_in_16_bits_is_published_in_32(dataset: str, tmp_path: Path) -> None:
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    half = dataclasses.replace(TRAINING, mixed_precision="float16")
+    finish(job_for(dataset, tmp_path / "run", half), tmp_path / "job")
+    model = tmp_path / "run" / "model"
+    saved = SavedModel.FromString((model / "saved_model" / "saved_model.pb").read_bytes())
+    for graph in saved.meta_graphs:
+        graph.meta_info_def.ClearField("stripped_op_list")  # what operations could take
+    assert "DT_FLOAT" in str(saved) and "DT_HALF" not in str(saved)
+    with zipfile.ZipFile(model / "model.keras") as archive:
+        assert b"float32" in (config := archive.read("config.json")) and b"float16" not in config
+    assert [answer.intents[0] for answer in load_model(model.as_uri())(["hello", "배송 언제 와요"])] == [
+        "greeting", "delivery",
+    ]  # fmt: skip
 
 
 def test_training_ends_early_and_keeps_the_best_epoch(dataset: str, tmp_path: Path) -> None:
