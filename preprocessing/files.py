@@ -42,8 +42,13 @@ def write_bytes(uri: str, content: bytes) -> None:
         return
     temporary = f"{path}.tmp-{uuid.uuid4().hex[:8]}"
     filesystem.makedirs(filesystem._parent(path), exist_ok=True)
-    filesystem.pipe_file(temporary, content)
-    filesystem.mv(temporary, path, overwrite=True)
+    try:
+        filesystem.pipe_file(temporary, content)
+        filesystem.mv(temporary, path, overwrite=True)
+    except Exception:
+        with contextlib.suppress(Exception):  # half a file on a full disk takes the room that is left
+            filesystem.rm_file(temporary)
+        raise
 
 
 @explained

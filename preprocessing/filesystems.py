@@ -1,5 +1,6 @@
 """The file system of a URI, with the settings that reach it: the only module that knows the kinds of store."""
 
+import errno
 import functools
 import os
 import re
@@ -108,6 +109,12 @@ def renames(filesystem: AbstractFileSystem) -> bool:
     return bool({"file", "hdfs", "viewfs"} & set(protocols))
 
 
+def _full(error: Exception, line: str) -> str:
+    """What to do about a full disk; nothing where it is something else."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"OSError: {line}: make room there, or choose another place" if full else ""
+
+
 def explained(function: Callable[P, R]) -> Callable[P, R]:
     """The function, whose first argument is a URI, raising StoreError for what only a store's own client knows."""
     ours = (StoreError, TypeError, ValueError, FileExistsError, NotADirectoryError, IsADirectoryError)
@@ -122,9 +129,13 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
             line = JAVA_STACK.split(str(error).strip())[0] or "no reason given"
             if isinstance(error, FileNotFoundError) and "bucket does not exist" not in line:
                 raise
-            advice = remedy(error) or (
-                f"{type(error).__name__}: {line}: "
-                "is the store up, are its address and the credentials right, and may this user do it?"
+            advice = (
+                _full(error, line)
+                or remedy(error)
+                or (
+                    f"{type(error).__name__}: {line}: "
+                    "is the store up, are its address and the credentials right, and may this user do it?"
+                )
             )
             raise StoreError(f"{socket.gethostname()} cannot use {args[0]}: {advice}") from error
 

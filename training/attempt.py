@@ -18,7 +18,7 @@ from training.interrupt import Interrupt
 from training.preflight import is_local
 from training.progress import Display
 from training.quiet import silent_stderr
-from training.reports import Failure, find_failure, read_hosts, read_reports
+from training.reports import Failure, keep_report, read_reports
 from training.worker import TrainJob, train_worker
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ def run_once(
         # asked in the same words, it then answers from its cache
         assert gloo_built(verbose=False), "this Horovod was built without Gloo: build it with scripts/build_horovod.sh"
     lost = set(lost_executors(context))
-    guard = Guard(job.run, interrupt.end_processes)
+    interrupt.mailbox.clear()
+    guard = Guard(interrupt.mailbox, interrupt.end_processes)
     try:
         with Display(job.run, guard.look, latest_epoch(job.run)):
             results = horovod.spark.run(
@@ -80,7 +81,10 @@ def _failed(run: str, error: Exception, guard: Guard, losses: list[str]) -> Trai
     """The first failure in one line, the rank's traceback as a note."""
     found = ENDED.search(str(error))
     ended = (int(found[1]), _how(found[2])) if found and not guard.stopped else None
-    failure = find_failure(read_reports(run), read_hosts(run), ended, guard.where())
+    failure = guard.failure(ended)
+    with contextlib.suppress(OSError):  # a full store: the failure is known without
+        for said in read_reports(guard.mailbox):
+            keep_report(run, said)
     if not failure:
         failure = Failure(f"no rank could say why: {error}" if not losses else "ranks are gone")
     failed = TrainingFailed("; ".join([failure.line, *losses]))

@@ -17,6 +17,7 @@ Arrays = list[np.ndarray]
 KEPT = 2  # complete checkpoints left on storage
 POINTER = "latest.json"
 ATTEMPT = "attempt"  # of the run: the name of the attempt to finish it that is under way
+ROOM = "room"  # of the run, for a moment: whether there is some
 WORD_VECTORS = "word_vectors.npy"  # of the run: what its embedding begins with
 
 
@@ -94,6 +95,18 @@ def write_checkpoint(run: str, checkpoint: Checkpoint, attempt: str = "") -> Non
     kept = [other for other in names if other <= name][-KEPT:]  # a later one was never pointed to: its writer died
     for other in set(names) - set(kept):
         storage.remove(f"{run}/checkpoints/{other}")
+
+
+def require_room(run: str) -> None:
+    """Raises StoreError unless the store takes as much again as the run's checkpoints have by now."""
+    try:
+        size = storage.size(f"{run}/checkpoints")
+    except FileNotFoundError:
+        return
+    try:
+        storage.write_bytes(f"{run}/{ROOM}", bytes(size))
+    finally:
+        storage.remove(f"{run}/{ROOM}")
 
 
 def read_position(run: str) -> Position:

@@ -1,7 +1,9 @@
 """Examples for one rank: its files staged on the local disk, read through Petastorm, held as NumPy blocks."""
 
 import contextlib
+import errno
 import io
+import socket
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +30,13 @@ def stage(uri: str, files: Sequence[DataFile], directory: Path) -> list[Path]:
     """Copies the files from the dataset's store to the local disk, as Petastorm reads no other store with Arrow 14."""
     staged = [directory / file.path for file in files]
     for file, path in zip(files, staged, strict=True):
-        storage.download(f"{uri}/{file.path}", path)
+        try:
+            storage.download(f"{uri}/{file.path}", path)
+        except storage.StoreError as error:  # it names the store, which is not what is full
+            if getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                full = f"{socket.gethostname()} cannot copy {file.path} to its own disk: no space left in {directory}"
+                raise storage.StoreError(f"{full}: make room there, or choose another spark.local.dir") from error
+            raise
     return staged
 
 

@@ -1,44 +1,71 @@
 """The driver's watch over a training: ranks that stand still are noticed, and all are ended so that it can go on."""
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable
 
-from preprocessing import storage
+from training.mailbox import Mailbox
 from training.progress import Sign
+from training.reports import Failure, find_failure, read_reports
+from training.watch import SAVING, STARTING
 
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0  # after a rank's report, for the others' reports and Horovod's own end
-SILENT_SECONDS = 50.0  # without a sign of life, where there was one
-START_SECONDS = 300.0  # for the first one: Spark's slots, Python and TensorFlow on busy nodes
+SILENT_SECONDS = 50.0  # without a sign of life of a rank
+MISSED_SECONDS = 10.0  # the same, where it is known already that some rank stands still
+START_SECONDS = 300.0  # for the first sign, and while TensorFlow is imported: Spark's slots and Python on busy nodes
 
 
 class Guard:
-    """Calls `stop` once where no rank 0 gives signs of life, or where a rank has failed and others do not end."""
+    """Calls `stop` once where a rank gives no signs of life, or where one has failed and others do not end."""
 
-    def __init__(self, run: str, stop: Callable[[], None]) -> None:
-        self.run, self.stop = run, stop
+    def __init__(self, mailbox: Mailbox, stop: Callable[[], None]) -> None:
+        self.mailbox, self.stop = mailbox, stop
         self.last: Sign | None = None
-        self.heard = time.monotonic()
+        self.began = self.looked = time.monotonic()
+        self.hosts: dict[int, str] = {}
+        self.doing: dict[int, str] = {}
+        self.beats: dict[int, tuple[int, float, float]] = {}  # of a rank: which one, when, for how long it will do
         self.failed = 0.0  # when the first report was seen
         self.stopped = False
 
     def look(self, sign: Sign | None) -> None:
         """What there is each second."""
-        now = time.monotonic()
-        if sign and (not self.last or sign.number != self.last.number):
-            self.last, self.heard = sign, now
-        with contextlib.suppress(OSError):  # a store that hiccups: the next look will tell
-            if not self.failed and storage.files_below(f"{self.run}/errors"):
-                self.failed = now
-        silent = now - self.heard > (SILENT_SECONDS if self.last else START_SECONDS)
-        failed = self.failed and now - self.failed > GRACE_SECONDS
-        if (silent or failed) and not self.stopped:
-            self.stopped = True
-            log.warning("ending all ranks: %s", "one has failed, others stand still" if failed else "no sign of life")
+        now, self.last = time.monotonic(), sign or self.last
+        self._listen(now)
+        if not self.failed and self.mailbox.read("report-"):
+            self.failed = now
+        silent, failed = self.silent(now), self.failed and now - self.failed > GRACE_SECONDS
+        absent = not self.beats and now - self.began > START_SECONDS
+        if any(SAVING in doing for rank, doing in self.doing.items() if rank not in silent):
+            return  # what is being written is what training goes on from
+        if (silent or failed or absent) and not self.stopped:
+            failure, self.stopped = self.failure(None), True
+            log.warning("ending all ranks: %s", failure.line if failure else "no sign of life")
             self.stop()
+
+    def _listen(self, now: float) -> None:
+        if now - self.looked > SILENT_SECONDS / 2:  # the driver itself stood still, and heard nobody
+            self.beats = {rank: (number, now, limit) for rank, (number, _, limit) in self.beats.items()}
+        self.looked = now
+        for beat in self.mailbox.read("alive-"):
+            rank, number = beat["rank"], beat["number"]
+            self.hosts[rank], self.doing[rank] = beat["host"], "" if beat["over"] else beat["doing"]
+            if rank not in self.beats or self.beats[rank][0] != number:
+                limit = START_SECONDS if beat["doing"] == STARTING else SILENT_SECONDS
+                self.beats[rank] = (number, now, 0 if beat["over"] else limit)
+
+    def silent(self, now: float, most: float = float("inf")) -> list[int]:
+        """The ranks that gave no sign of life in time, or for `most` seconds."""
+        return [rank for rank, (_, heard, limit) in self.beats.items() if limit and now - heard > min(most, limit)]
+
+    def failure(self, ended: tuple[int, str] | None) -> Failure | None:
+        """The first failure of a rank, as far as is known."""
+        now = time.monotonic()
+        self._listen(now)
+        silent = self.silent(now, MISSED_SECONDS)
+        return find_failure(read_reports(self.mailbox), self.hosts, ended, self.where(), silent)
 
     def where(self) -> str:
         """Where rank 0 was last seen."""

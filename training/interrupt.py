@@ -11,13 +11,17 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from pyspark import SparkContext
 
+from training.mailbox import Mailbox
+
 CANCEL_SECONDS = 0.5
-END_SECONDS = 20.0  # for Horovod to end its processes, which an executor that stands still does not let it
+END_SECONDS = 10.0  # for Horovod to end its processes, which one that stands still lets it do only with SIGKILL
+CANCELLED_SECONDS = 5.0  # more for Spark to end them, which an executor that stands still does not let it
 
 
 class Interrupt:
@@ -27,6 +31,8 @@ class Interrupt:
         self.requested = threading.Event()
         self.ending = threading.Event()  # at which Horovod ends the processes that it started
         self.ending_since = 0.0
+        self.abandoned = threading.Event()  # with which Horovod waits no longer for those that do not end
+        self.mailbox = Mailbox()
         self.number = 0  # of the signal
         self.pid = os.getpid()
         self.processes_started = False
@@ -43,6 +49,7 @@ class Interrupt:
     def processes_start(self) -> threading.Event:
         """In the place of the function that Horovod calls just before, to set up handlers of its own."""
         self.ending, self.processes_started = threading.Event(), True
+        self.abandoned.clear()
         if self.requested.is_set():
             self.end_processes()
         return self.ending
@@ -64,8 +71,23 @@ class Interrupt:
             if self.requested.is_set() and not self.processes_started:
                 context.cancelAllJobs()
             elif self.ending.is_set() and self.processes_started:
-                if time.monotonic() - self.ending_since > END_SECONDS:
+                waited = time.monotonic() - self.ending_since
+                if waited > END_SECONDS:
                     context.cancelJobGroup(f"horovod.spark.run.{job_id.JOB_ID}")
+                if waited > END_SECONDS + CANCELLED_SECONDS:
+                    self.abandoned.set()
+
+    def run_rank(self, rsh: Callable[..., int | None], *args: Any, **options: Any) -> int | None:
+        """The exit code of a rank that Horovod's `rsh` starts; None once it is abandoned.
+
+        Horovod itself waits for a word of the rank's machine as long as TCP does: for ever, where that is lost.
+        """
+        codes: list[int | None] = []
+        thread = threading.Thread(target=lambda: codes.append(rsh(*args, **options)), name="rank", daemon=True)
+        thread.start()
+        while thread.is_alive() and not self.abandoned.is_set():
+            thread.join(CANCEL_SECONDS)
+        return codes[0] if codes else None
 
 
 @contextlib.contextmanager
@@ -74,19 +96,21 @@ def interruptible(context: SparkContext, message: Callable[[], str]) -> Iterator
 
     Handlers are afterwards what they were before.
     """
+    import horovod.spark.gloo_run as ranks
     from horovod.runner import gloo_run
 
     interrupt = Interrupt()
     numbers = (signal.SIGINT, signal.SIGTERM)
-    register, report = gloo_run.register_shutdown_event, threading.excepthook
+    register, rsh, report = gloo_run.register_shutdown_event, ranks.rsh, threading.excepthook
     canceller = threading.Thread(target=interrupt.cancel, args=(context,), name="canceller", daemon=True)
     gloo_run.register_shutdown_event = interrupt.processes_start
+    ranks.rsh = partial(interrupt.run_rank, rsh)
     # Horovod's threads say at length that their job was cancelled
     threading.excepthook = lambda args: None if "cancelled" in str(args.exc_value) else report(args)
     handlers = [signal.signal(number, interrupt.handle) for number in numbers]
     canceller.start()
     try:
-        with _no_server_left():
+        with interrupt.mailbox.open():
             yield interrupt
     except Exception:
         if interrupt.number != signal.SIGINT:
@@ -94,29 +118,8 @@ def interruptible(context: SparkContext, message: Callable[[], str]) -> Iterator
     finally:
         for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
-        gloo_run.register_shutdown_event, threading.excepthook = register, report
+        gloo_run.register_shutdown_event, ranks.rsh, threading.excepthook = register, rsh, report
         interrupt.over.set()
         canceller.join()
     if interrupt.number == signal.SIGINT:
         raise KeyboardInterrupt(message()) from None
-
-
-@contextlib.contextmanager
-def _no_server_left() -> Iterator[None]:
-    """Ends Horovod's rendezvous server after the block, which Horovod itself leaves: a thread and a port each time."""
-    from horovod.runner import gloo_run
-
-    original, servers = gloo_run.RendezvousServer, []
-
-    def started(verbose: int) -> Any:
-        servers.append(original(verbose))
-        return servers[-1]
-
-    gloo_run.RendezvousServer = started
-    try:
-        yield
-    finally:
-        gloo_run.RendezvousServer = original
-        for server in servers:
-            server.stop()
-            server._httpd.server_close()

@@ -22,7 +22,7 @@ from training.reports import LEFT, in_one_line, kind_of
 from training.schedule import Ints, RankSchedule, epoch_steps, words_of_a_step
 from training.step import Sums, add_sums, balanced_weights, make_evaluation_step, make_train_step
 from training.trace import Trace
-from training.watch import Watch
+from training.watch import SAVING, Watch
 
 EVALUATION_BATCH = 1024
 
@@ -158,7 +158,7 @@ class Loop:
                 sums = Sums(*self.train_step(ids, block.labels[chosen]).numpy().tolist())
             except tf.errors.OpError as error:
                 if recorder and done != start and kind_of(in_one_line(error)) == LEFT:
-                    watch.now(f"epoch {epoch + 1}, checkpoint after step {done.step}", patient=True)
+                    watch.now(f"epoch {epoch + 1}, {SAVING} {done.step}", patient=True)
                     self._keep_undisturbed(done, start, recorder)
                 raise
             self.traced.add(step.bucket)

@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from preprocessing import storage
-from training.checkpoint import History
+from training.checkpoint import History, Superseded, require_attempt
 from training.reports import describe_ranks, read_ranks
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,8 @@ def epoch_line(row: Mapping[str, float]) -> str:
 class Reporter:
     """Gives a sign of life each WRITE_SECONDS, with the last progress, in a thread: no step waits for the store."""
 
-    def __init__(self, run: str) -> None:
-        self.run = run
+    def __init__(self, run: str, attempt: str) -> None:
+        self.run, self.attempt = run, attempt
         self.progress: Progress | None = None
         self.history: History = []
         self.over = threading.Event()
@@ -97,8 +97,13 @@ class Reporter:
     def _write(self) -> None:
         for number in itertools.count(1):
             last, sign = self.over.wait(WRITE_SECONDS if number > 1 else 0), Sign(number, self.progress, self.history)
-            with contextlib.suppress(OSError):  # a store that hiccups: the next sign will do
+            try:
+                require_attempt(self.run, self.attempt)  # which a process that stood still may not be of any more
                 storage.write_json(f"{self.run}/{FILE}", dataclasses.asdict(sign))
+            except OSError:  # a store that hiccups: the next sign will do
+                pass
+            except Superseded:
+                return
             if last:
                 return
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preprocessing import storage
+from training.mailbox import Mailbox, has_driver, post
 
 CAUSE, WAITING, LEFT = "cause", "waiting", "left"
 FINAL = ("UserError", "Diverged")  # errors that would only come again
@@ -30,16 +31,23 @@ class Report:
     time: float
 
 
-def announce(run: str, rank: int, **more: str) -> None:
-    """Says where a rank is, for the case that it cannot say more; and on what it computes, once it knows."""
-    facts = {"rank": rank, "host": socket.gethostname(), "pid": os.getpid(), **more}
-    storage.write_json(f"{run}/ranks/{rank}.json", facts)
+def announce(run: str, rank: int, **device: str) -> None:
+    """Says where a rank is, and on what it computes."""
+    storage.write_json(f"{run}/ranks/{rank}.json", {"rank": rank, "host": socket.gethostname(), **device})
 
 
 def report(run: str, rank: int, doing: str, error: str, traceback: str, kind: str, final: bool = False) -> None:
-    """Writes a rank's report."""
-    facts = Report(rank, socket.gethostname(), doing, error, traceback, kind, final, time.time())
-    storage.write_json(f"{run}/errors/rank-{rank}.json", dataclasses.asdict(facts))
+    """Tells the driver, which keeps it in the run; a rank without a driver does so itself."""
+    said = Report(rank, socket.gethostname(), doing, error, traceback, kind, final, time.time())
+    if has_driver():
+        post(f"report-{rank}", dataclasses.asdict(said))
+    else:
+        keep_report(run, said)
+
+
+def keep_report(run: str, said: Report) -> None:
+    """Writes a rank's report into the run."""
+    storage.write_json(f"{run}/errors/rank-{said.rank}.json", dataclasses.asdict(said))
 
 
 def in_one_line(error: BaseException) -> str:
@@ -56,21 +64,20 @@ def kind_of(line: str) -> str:
     return LEFT if "Horovod" in line or "gloo" in line.lower() else CAUSE
 
 
-def read_reports(run: str) -> list[Report]:
-    """The reports that there are."""
-    names = storage.files_below(f"{run}/errors")
-    return [Report(**json.loads(storage.read_text(f"{run}/errors/{name}"))) for name in names if ".tmp-" not in name]
+def read_reports(mailbox: Mailbox) -> list[Report]:
+    """What the ranks of this attempt told the driver."""
+    return [Report(**said) for said in mailbox.read("report-")]
 
 
 def read_ranks(run: str) -> list[dict[str, Any]]:
-    """What each rank announced that began."""
+    """What each rank announced."""
     names = storage.files_below(f"{run}/ranks")
     return [json.loads(storage.read_text(f"{run}/ranks/{name}")) for name in names if ".tmp-" not in name]
 
 
-def read_hosts(run: str) -> dict[int, str]:
-    """Where each rank is that began."""
-    return {fact["rank"]: f"{fact['host']} (process {fact['pid']})" for fact in read_ranks(run)}
+def here() -> str:
+    """This process, for people."""
+    return f"{socket.gethostname()} (process {os.getpid()})"
 
 
 def describe_ranks(ranks: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
@@ -93,11 +100,13 @@ class Failure:
 
 
 def find_failure(
-    reports: Sequence[Report], hosts: Mapping[int, str], ended: tuple[int, str] | None, last: str
-) -> Failure | None:
+    reports: Sequence[Report], hosts: Mapping[int, str], ended: tuple[int, str] | None, last: str,
+    unheard: Sequence[int] = (),
+) -> Failure | None:  # fmt: skip
     """The first cause: a rank's own error, else a rank that is gone without a word, else who waited for it.
 
-    `ended` is the rank that Horovod saw end first, and how; `last` is where rank 0 was last seen.
+    `ended` is the rank that Horovod saw end first, and how; `last` is where rank 0 was last seen,
+    `unheard` the ranks without a sign of life.
     """
     causes = [report for report in reports if report.kind == CAUSE]
     silent = sorted(set(hosts) - {report.rank for report in reports})
@@ -107,5 +116,6 @@ def find_failure(
         return Failure(line, first.traceback, first.final)
     if not silent:
         return None
-    rank, how = ended if ended and ended[0] in silent else (silent[0], "gives no sign of life: it stands still")
+    frozen = [rank for rank in silent if rank in unheard] or silent
+    rank, how = ended if ended and ended[0] in silent else (frozen[0], "gives no sign of life: it stands still")
     return Failure(f"rank {rank} on {hosts[rank]} {how}; last seen: {last}")

@@ -7,7 +7,7 @@ from pyspark import SparkContext
 
 from preprocessing.errors import ClusterError
 from training.attempt import TrainingFailed, run_once
-from training.checkpoint import read_position
+from training.checkpoint import read_position, require_room
 from training.interrupt import Interrupt
 from training.preflight import check_executors, count_slots
 from training.worker import TrainJob
@@ -16,7 +16,9 @@ log = logging.getLogger(__name__)
 
 FRUITLESS = 2  # restarts without a new checkpoint, after which another one would not help either
 RETURN_SECONDS = 30  # for lost executors to come back, before training goes on without them
-MINIMUM_SECONDS = 600  # for as many as training.min_processes
+MINIMUM_SECONDS = 600  # for as many as training.min_processes, and for a store that takes files again
+AGAIN_SECONDS = 5.0  # after a preflight that failed
+LINE_SECONDS = 60.0  # between lines that say why there is no restart yet
 
 
 def run_to_the_end(context: SparkContext, job: TrainJob, interface: str, interrupt: Interrupt) -> dict[str, float]:
@@ -25,8 +27,6 @@ def run_to_the_end(context: SparkContext, job: TrainJob, interface: str, interru
     while True:
         before = read_position(job.run)
         try:
-            if restarts:
-                interface = check_executors(context, processes, [job.dataset], [job.run], job.hadoop)
             return run_once(context, job, processes, interface, interrupt)
         except (TrainingFailed, ClusterError) as error:
             failed = error
@@ -39,7 +39,7 @@ def run_to_the_end(context: SparkContext, job: TrainJob, interface: str, interru
         if restarts == job.training.max_restarts:
             raise _given_up(f"training.max_restarts = {restarts}", failed)
         restarts += 1
-        processes = _wait_for_processes(context, job, interrupt, failed)
+        processes, interface = _wait_until_ready(context, job, interrupt, failed)
         log.warning(
             "restart %d of %d, with %d of %d processes from %s: %s", restarts, job.training.max_restarts, processes,
             job.training.processes, position, failed,
@@ -48,23 +48,33 @@ def run_to_the_end(context: SparkContext, job: TrainJob, interface: str, interru
             log.warning("%s", note)
 
 
-def _wait_for_processes(context: SparkContext, job: TrainJob, interrupt: Interrupt, failed: Exception) -> int:
-    """With how many processes training can go on. Raises TrainingFailed where they stay too few."""
-    training, began = job.training, time.monotonic()
+def _wait_until_ready(
+    context: SparkContext, job: TrainJob, interrupt: Interrupt, failed: Exception
+) -> tuple[int, str]:  # fmt: skip
+    """With how many processes and over which network training can go on. Raises TrainingFailed where it stays unable.
+
+    Executors may be gone, or be there for Spark alone as their machine is lost; a store may be full, or down.
+    """
+    training, began, next_line = job.training, time.monotonic(), 0.0
     while True:
         if interrupt.requested.is_set() or context._jsc.sc().isStopped():
             raise failed
         slots, waited = count_slots(context), time.monotonic() - began
-        if slots >= training.processes:
-            return training.processes
-        if waited > RETURN_SECONDS and slots >= training.min_processes:
-            return slots
+        processes = min(slots, training.processes)
+        pause, of = 0.5, f"training.processes = {training.processes}, training.min_processes = {training.min_processes}"
+        why = f"there are {slots} slots ({of})"
+        if processes == training.processes or (waited > RETURN_SECONDS and slots >= training.min_processes):
+            try:
+                require_room(job.run)
+                return processes, check_executors(context, processes, [job.dataset], [job.run], job.hadoop)
+            except ClusterError as error:
+                pause, why = AGAIN_SECONDS, str(error)
         if waited > MINIMUM_SECONDS:
-            few = (
-                f"after {MINIMUM_SECONDS} s there are {slots} slots, training.min_processes = {training.min_processes}"
-            )
-            raise _given_up(few, failed)
-        time.sleep(0.5)
+            raise _given_up(f"after {MINIMUM_SECONDS} s {why}", failed)
+        if waited >= next_line:
+            log.warning("not restarted yet, as %s: %s", why, failed)
+            next_line = waited + LINE_SECONDS
+        time.sleep(pause)
 
 
 def _given_up(reason: str, failed: Exception) -> TrainingFailed:

@@ -1,6 +1,7 @@
 """A rank's own watch: Horovod never notices that a rank does not come to a step, and all the others wait for ever."""
 
 import faulthandler
+import itertools
 import math
 import os
 import sys
@@ -9,10 +10,14 @@ import time
 import traceback
 from types import FrameType
 
-from training.reports import CAUSE, WAITING, report
+from training.mailbox import has_driver, post
+from training.reports import CAUSE, WAITING, here, report
 
 PATIENT_SECONDS = 600  # for anything but a step: tracing a function, validation, a store
 TICK_SECONDS = 0.5
+BEAT_SECONDS = 2.0  # between signs of life
+STARTING = "starting"  # what a rank does until it has its examples
+SAVING = "checkpoint after step"  # what rank 0 does where another one is gone
 GRACE_SECONDS = 10  # for the report; then the process ends without
 
 
@@ -21,12 +26,15 @@ class Watch:
 
     def __init__(self, run: str, rank: int, seconds: float) -> None:
         self.run, self.rank, self.seconds = run, rank, seconds
-        self.doing, self.limit = "starting", math.inf
+        self.doing, self.limit = STARTING, math.inf
         self.began = False  # whether the first step is done
         self.told_to_end = threading.Event()  # by SIGTERM, after which little time is left
         self.since = time.monotonic()
         self.over = threading.Event()
         threading.Thread(target=self._look, name="watch", daemon=True).start()
+        if has_driver():
+            self.beating = threading.Thread(target=self._beat, name="signs of life", daemon=True)
+            self.beating.start()
 
     def now(self, doing: str, patient: bool = False) -> None:
         """From now on the process does this, with so much time for it."""
@@ -35,9 +43,20 @@ class Watch:
         self.since = time.monotonic()
 
     def close(self) -> None:
-        """The process may take its time again."""
+        """The process may take its time again, and need give no sign of life."""
         self.over.set()
+        if has_driver():
+            self.beating.join()
         faulthandler.cancel_dump_traceback_later()
+
+    def _beat(self) -> None:
+        """Signs of life for the driver, the last of which says that there will be no more."""
+        for number in itertools.count():
+            over = self.over.wait(BEAT_SECONDS if number else 0)
+            beat = {"rank": self.rank, "host": here(), "number": number, "doing": self.doing, "over": over}
+            post(f"alive-{self.rank}", beat)
+            if over:
+                return
 
     def _look(self) -> None:
         while not self.over.wait(TICK_SECONDS):

@@ -15,7 +15,7 @@ from preprocessing import storage
 from preprocessing.manifest import DatasetManifest, read_manifest
 from preprocessing.vocabulary import read_lines
 from training.calibration import Calibration
-from training.checkpoint import WORD_VECTORS, Position, read_array, read_position
+from training.checkpoint import WORD_VECTORS, Position, read_array, read_position, require_attempt
 from training.config import ModelConfig, TrainingConfig
 from training.device import recurrent_kernel, take_device
 from training.progress import Reporter
@@ -44,11 +44,12 @@ def train_worker(job: TrainJob) -> dict[str, float] | None:
     """Trains one rank of `job`; rank 0 returns the best epoch's line of the history, the others None."""
     storage.use_hadoop_configuration(job.hadoop)
     rank = int(os.environ.get("HOROVOD_RANK", "0"))
-    announce(job.run, rank)
     watch = Watch(job.run, rank, job.training.stall_seconds)
     signal.signal(signal.SIGTERM, partial(_terminate, watch))
-    reporter = Reporter(job.run) if rank == 0 else None
+    reporter = None
     try:
+        require_attempt(job.run, job.attempt)
+        reporter = Reporter(job.run, job.attempt) if rank == 0 else None
         return _train(job, watch, reporter)
     except BaseException as error:
         line = in_one_line(error)

@@ -1,17 +1,19 @@
 """Which rank failed first, from what ranks left behind."""
 
+import json
 from pathlib import Path
 
+import pytest
+
+from training.mailbox import Mailbox, post
 from training.reports import (
     CAUSE,
     LEFT,
     WAITING,
     Report,
-    announce,
     describe_ranks,
     find_failure,
     kind_of,
-    read_hosts,
     read_reports,
     report,
 )
@@ -45,6 +47,11 @@ def test_a_rank_that_is_gone_without_a_word_comes_before_those_that_missed_it() 
     assert line(*reports, ended=(0, "was killed")).startswith("rank 1 on b gives no sign of life")
 
 
+def test_of_ranks_without_a_report_the_one_without_a_sign_of_life_is_named() -> None:
+    failure = find_failure([], HOSTS, None, LAST, [1])
+    assert failure and failure.line.startswith("rank 1 on b gives no sign of life")
+
+
 def test_where_all_only_waited_the_first_one_is_named() -> None:
     assert line(said(0, LEFT, 1), said(1, WAITING, 3), said(2, WAITING, 2)).startswith("rank 2 on c")
 
@@ -63,14 +70,31 @@ def test_horovods_word_that_others_are_gone_is_no_cause() -> None:
     assert kind_of("ArithmeticError: one too many") == CAUSE
 
 
-def test_reports_and_hosts_are_read_back(tmp_path: Path) -> None:
+def test_a_rank_without_a_driver_keeps_its_report_itself(tmp_path: Path) -> None:
     run = tmp_path.as_uri()
-    assert read_reports(run) == [] and read_hosts(run) == {}
-    announce(run, 3)
     report(run, 3, "starting", "OSError: full", "its stack", CAUSE)
-    (found,) = read_reports(run)
-    assert (found.rank, found.doing, found.error, found.final) == (3, "starting", "OSError: full", False)
-    assert list(read_hosts(run)) == [3]
+    found = json.loads((tmp_path / "errors" / "rank-3.json").read_text())
+    assert (found["rank"], found["doing"], found["error"], found["final"]) == (3, "starting", "OSError: full", False)
+
+
+@pytest.mark.horovod
+def test_what_ranks_tell_the_driver_is_that_of_the_attempt_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    from horovod.runner import gloo_run
+
+    mailbox = Mailbox()
+    with mailbox.open():
+        servers = [gloo_run.RendezvousServer(0) for _ in range(2)]
+        ports = [server.start() for server in servers]
+        assert mailbox.read("report-") == []
+        monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_ADDR", "127.0.0.1")
+        for port, error in zip(ports, ("of before", "of now"), strict=True):
+            monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_PORT", str(port))
+            report("file:///nowhere", 1, "epoch 1", error, "its stack", CAUSE)
+        post("alive-1", {"rank": 1})
+        assert [said.error for said in read_reports(mailbox)] == ["of now"]
+        mailbox.clear()
+        assert read_reports(mailbox) == []
+    post("alive-1", {"rank": 1})  # to nobody
 
 
 def test_where_ranks_compute_is_told_in_a_line_and_a_slow_kernel_on_a_gpu_is_no_good_news() -> None:
