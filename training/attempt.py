@@ -69,9 +69,7 @@ def run_once(
         raise _failed(job.run, error, guard, losses) from error
     finally:
         interrupt.processes_ended()
-        with contextlib.suppress(
-            OSError
-        ):  # a store that is gone: why it ended is worth more, and the next one says its name
+        with contextlib.suppress(OSError):  # a store that is gone: why training ended is worth more
             begin_attempt(job.run, "")
     storage.remove(f"{job.run}/ranks")
     return dict(results[0])
