@@ -41,8 +41,8 @@ def speaker_kind(speaker: Column) -> Column:
 def with_context(turns: DataFrame, count: int) -> DataFrame:
     """Each turn with `context` and `speakers` [count]: the texts before it in its dialog; turns outside one have none.
 
-    Where the turns have `tokens`, also `context_tokens` [count], those of those texts. Rows of the same turn with
-    the same text, which are one turn under two intents or written twice, have the same turns before them.
+    Where the turns have `tokens`, also `context_tokens` [count], the tokens of those texts, a string each. Rows
+    of the same turn with the same text, which are one turn under two intents or written twice, have the same turns before them.
     """
     dialog = F.coalesce("dialog_id", F.xxhash64("text").cast("string"))  # rows without one, not all in one place
     order = Window.partitionBy(DIALOG).orderBy("turn", "text")
@@ -100,8 +100,8 @@ def with_inputs(turns: DataFrame, max_tokens: int) -> DataFrame:
         return F.when(segment["context_tokens"] != "", F.concat_ws(" ", mark, segment["context_tokens"]))
 
     spoken = F.concat_ws(" ", F.transform(F.arrays_zip("speakers", "context_tokens"), behind_mark))  # without nulls
-    past = words(spoken)
     said = F.concat(F.array(F.lit(USER_MARK)), F.slice(words(F.col("tokens")), 1, max_tokens - 1))
     room = F.lit(max_tokens) - F.size(said)
+    past = words(spoken)
     kept = F.slice(past, F.greatest(F.size(past) - room, F.lit(0)) + 1, F.greatest(room, F.lit(0)))
     return turns.withColumn("tokens", F.array_join(F.concat(kept, said), " ")).drop("context_tokens")

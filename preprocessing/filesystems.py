@@ -129,14 +129,10 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
             line = JAVA_STACK.split(str(error).strip())[0] or "no reason given"
             if isinstance(error, FileNotFoundError) and "bucket does not exist" not in line:
                 raise
-            advice = (
-                _full(error, line)
-                or remedy(error)
-                or (
-                    f"{type(error).__name__}: {line}: "
-                    "is the store up, are its address and the credentials right, and may this user do it?"
-                )
-            )
+            advice = _full(error, line) or remedy(error)
+            if not advice:
+                asked = "is the store up, are its address and the credentials right, and may this user do it?"
+                advice = f"{type(error).__name__}: {line}: {asked}"
             raise StoreError(f"{socket.gethostname()} cannot use {args[0]}: {advice}") from error
 
     return asked

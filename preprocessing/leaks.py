@@ -22,7 +22,7 @@ HELD_OUT = SPLITS[1:]
 def with_tokens_hash(turns: DataFrame) -> DataFrame:
     """`tokens_hash`: equal for what is the same to a model, after folding and tokenising, context included."""
     parts = [F.col("tokens")]
-    if "context_tokens" in turns.columns:  # the sizes tell where one turn ends: Spark hashes only the words
+    if "context_tokens" in turns.columns:  # Spark hashes an array entry by entry, so that it matters where one ends
         parts += [F.col("context_tokens"), F.col("speakers")]
     # 64 bits: of a hundred million texts, two collide with a chance of one in four thousand
     return turns.withColumn("tokens_hash", F.xxhash64(*parts))
