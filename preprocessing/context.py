@@ -42,7 +42,8 @@ def with_context(turns: DataFrame, count: int) -> DataFrame:
     """Each turn with `context` and `speakers` [count]: the texts before it in its dialog; turns outside one have none.
 
     Where the turns have `tokens`, also `context_tokens` [count], the tokens of those texts, a string each. Rows
-    of the same turn with the same text, which are one turn under two intents or written twice, have the same turns before them.
+    of the same turn with the same text, which are one turn under two intents or written twice, have the same
+    turns before them.
     """
     dialog = F.coalesce("dialog_id", F.xxhash64("text").cast("string"))  # rows without one, not all in one place
     order = Window.partitionBy(DIALOG).orderBy("turn", "text")
