@@ -29,8 +29,12 @@ DEFAULTS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.showConsoleProgress": "false",  # would draw over our own progress
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
+    # Kept rows are compressed block by block as they go to disk; to encode each column before costs more than it saves.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    "spark.rdd.compress": "true",
 }
 LOG4J = Path(__file__).parents[1] / "conf" / "log4j2.properties"
+CLASSES = Path(sys.prefix) / "spark.jsa"  # Spark's classes, loaded and verified once, by scripts/setup.sh
 # Of a small heap the parallel collector takes a tenth less of two cores' time than Java's default. Java's optimising
 # compiler begins thirty times as late: on jobs of a minute its work takes longer than what it makes faster.
 JAVA = [
@@ -40,6 +44,8 @@ JAVA = [
     "-XX:Tier4CompileThreshold=450000",
     "-XX:Tier4BackEdgeThreshold=1200000",
     *([f"-Dlog4j2.configurationFile={LOG4J.as_uri()}"] if LOG4J.exists() else []),
+    # where Java or a jar is no longer what it was, Java says so, which we do not show, and loads the classes itself
+    *([f'"-XX:SharedArchiveFile={CLASSES}"', "-Xlog:cds=off", "-Xlog:cds+dynamic=off"] if CLASSES.exists() else []),
 ]
 LOCAL = {
     "spark.master": "local[*]",

@@ -39,10 +39,11 @@ ENTITIES: list[Rule] = [
     for (entity, name), pattern in zip(ENTITY_NAMES, (_URL, _EMAIL, _NUMBER), strict=True)
 ]
 TOKENIZERS: dict[str, list[Rule]] = {
-    # letters with their marks, an English clitic ('s, 't, 'll), a run of digits, or any other single character
+    # letters with their marks, an English clitic ('s, 't, 'll), a run of digits, or any other single character; where
+    # all others stand between spaces, so do the runs of letters, which most tokens are
     "words": [
         *ENTITIES,
-        (rf"{_EMOJI}|[\p{{L}}\p{{M}}]+|'(?:s|t|re|ve|ll|d|m)\b|\p{{N}}+|[^ ]", r" \0 "),
+        (rf"{_EMOJI}|'(?:s|t|re|ve|ll|d|m)\b|\p{{N}}+|[^ \p{{L}}\p{{M}}]", r" \0 "),
         *ENTITY_NAMES,
     ],
     "characters": [*ENTITIES, (r"^ +| +$", ""), (" +", WORD_BREAK), (rf"{_EMOJI}|[^ ]", r" \0 "), *ENTITY_NAMES],
@@ -67,7 +68,7 @@ def spaced(texts: pa.StringArray, tokenizer: str) -> pa.StringArray:
     No token has a space in it, and Spark carries one string a row several times faster than a list of them.
     """
     tokens = replace(texts, TOKENIZERS[tokenizer][len(ENTITIES) :])
-    return pc.utf8_trim(pc.replace_substring_regex(tokens, " +", " "), " ")
+    return pc.utf8_trim(pc.replace_substring_regex(tokens, "  +", " "), " ")
 
 
 def count_spaced(tokens: pa.StringArray) -> pa.Int32Array:

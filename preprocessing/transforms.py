@@ -79,11 +79,11 @@ def spread(examples: DataFrame, files: int) -> DataFrame:
 @functools.cache
 def _partition_keys(partitions: int) -> list[int]:
     """For each partition an integer that Spark hashes into it: hashing 0, 1, 2 ... would leave some of them empty."""
-    numbers = SparkSession.active().range(partitions * 64).select(F.col("id").cast("int").alias("key"))
-    place = F.pmod(F.hash("key"), F.lit(partitions))
-    found = numbers.groupBy(place.alias("place")).agg(F.min("key").alias("key")).orderBy("place").collect()
+    number = F.col("id").cast("int")
+    numbers = SparkSession.active().range(partitions * 64).select(number, F.pmod(F.hash(number), F.lit(partitions)))
+    found = {place: key for key, place in reversed(numbers.collect())}  # of several keys the least
     assert len(found) == partitions, f"no key found for {partitions - len(found)} of {partitions} partitions"
-    return [row.key for row in found]
+    return [found[place] for place in range(partitions)]
 
 
 def most_frequent(counts: DataFrame, size: int, min_count: int) -> list[str]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from jobs.config import AppConfig, load_config
 
@@ -67,3 +68,9 @@ def test_a_mistake_that_only_spark_can_see_is_one_line_too(tmp_path: Path) -> No
     assert [line.partition(" cannot be read")[0] for line in ours] == [f"parley: corpus.path ['{tmp_path}/a.json']"]
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.spark
+def test_a_local_session_has_sparks_classes_from_the_archive_of_the_setup(spark: SparkSession) -> None:
+    java = spark.sparkContext._jvm.java.lang.ProcessHandle.current().pid()
+    assert f"{sys.prefix}/spark.jsa" in Path(f"/proc/{java}/maps").read_text(), "run scripts/setup.sh anew"
