@@ -90,6 +90,8 @@ class SparkConfig:
 
     def __post_init__(self) -> None:
         for key in self.conf:
+            if re.search(r"[\s\"']", key):  # Spark would take it for somebody else's, and say nothing
+                raise UserError(f"{key} is no setting of Spark's: write it without quotes and spaces")
             if re.fullmatch(rf"spark\.hadoop\.({SECRET})", key):
                 raise UserError(
                     f"{key} is a secret, and this configuration is shown in logs and command lines: take it out, and "

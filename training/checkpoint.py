@@ -153,7 +153,8 @@ def read_array(uri: str) -> np.ndarray:
 def write_history(run: str, history: History) -> None:
     """Writes the run's history.csv, a line an epoch."""
     table = io.StringIO()
-    writer = csv.DictWriter(table, fieldnames=list(history[0]), lineterminator="\n")
+    # a run that an older Parley began may have fewer columns in its first epochs
+    writer = csv.DictWriter(table, fieldnames=list(history[-1]), restval=0, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     storage.write_text(f"{run}/history.csv", table.getvalue())

@@ -36,6 +36,7 @@ class Epoch(NamedTuple):
     learning_rate: float  # of its last step
     seconds: float  # of training, without validation
     input_seconds: float  # of these, in which the model waited for its examples
+    skipped_steps: int  # which changed no weight, as a gradient overflowed: with float16 only
 
     def row(self) -> dict[str, float]:
         """Its line in history.csv."""
@@ -45,7 +46,7 @@ class Epoch(NamedTuple):
             "epoch": self.number, "loss": loss, "accuracy": accuracy, "validation_loss": validation_loss,
             "validation_accuracy": validation_accuracy, "learning_rate": self.learning_rate,
             "examples_per_second": self.train.examples / self.seconds, "seconds": self.seconds,
-            "input_share": self.input_seconds / self.seconds,
+            "input_share": self.input_seconds / self.seconds, "skipped_steps": self.skipped_steps,
         }  # fmt: skip
 
 
@@ -127,7 +128,9 @@ class Loop:
             number = len(start.history) + 1
             watch.now(f"epoch {number}, validation", patient=True)
             rate, train = float(self.optimizer.learning_rate), Sums(*done.sums)
-            epoch = Epoch(number, train, self.evaluate(), rate, done.seconds, done.input_seconds)
+            before = sum(int(row.get("skipped_steps", 0)) for row in start.history)
+            skipped = number * done.step - int(self.optimizer.iterations) - before  # all epochs have as many steps
+            epoch = Epoch(number, train, self.evaluate(), rate, done.seconds, done.input_seconds, skipped)
             require_finite(epoch.validation.loss, number, "validation")
             start = Position([*start.history, epoch.row()])
             if reporter:

@@ -62,11 +62,12 @@ class Sign:
 
 def epoch_line(row: Mapping[str, float]) -> str:
     """A line of the history for people."""
+    skipped = row.get("skipped_steps", 0)
     return (
         f"epoch {row['epoch']} done: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; validation loss "
         f"{row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.4f}; "
         f"{row['examples_per_second']:,.0f} examples/s, {100 * row['input_share']:.1f} % of {row['seconds']:.1f} s "
-        "waiting for input"
+        f"waiting for input{f'; steps skipped, as a gradient overflowed float16: {skipped:.0f}' if skipped else ''}"
     )
 
 

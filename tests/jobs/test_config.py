@@ -129,6 +129,10 @@ def test_what_is_described_reads_back_as_the_same(tmp_path: Path) -> None:
             "unknown section [zzz]: known are corpus, dataset, word_vectors, model, training, evaluation, registry, "
             "scoring, compare, tracking, generator, spark",
         ),
+        (
+            'spark."spark.ui.enabled"=true',
+            'spark."spark.ui.enabled" is no setting of Spark\'s: write it without quotes and spaces',
+        ),
         ("training.epochs=three", "training.epochs must be a whole number, found 'three'"),
         ("training.epochs=3.0", "training.epochs must be a whole number, found 3.0"),
         ("training.epochs=true", "training.epochs must be a whole number, found True"),

@@ -14,8 +14,10 @@ from training.checkpoint import (
     begin_attempt,
     latest_epoch,
     read_checkpoint,
+    read_history,
     read_position,
     write_checkpoint,
+    write_history,
 )
 
 ROW = {"epoch": 1, "validation_accuracy": 0.5}
@@ -88,3 +90,10 @@ def test_a_pointer_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     facts = {"name": "epoch-0001", "epoch": 1, "sha256": "", "history": [ROW]}
     (tmp_path / "checkpoints" / "latest.json").write_text(json.dumps(facts))
     assert read_position(tmp_path.as_uri()) == Position([ROW])
+
+
+def test_a_history_whose_first_epochs_had_fewer_columns_is_written(tmp_path: Path) -> None:
+    write_history(tmp_path.as_uri(), [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0, "later": 3}])
+    assert read_history(tmp_path.as_uri()) == [
+        {"epoch": 1, "loss": 2.0, "later": 0}, {"epoch": 2, "loss": 1.0, "later": 3},
+    ]  # fmt: skip

@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.checkpoint import Position, read_position
+from preprocessing.manifest import DataFile, DatasetManifest
+from training.checkpoint import Position, read_history, read_position
 from training.config import ModelConfig, TrainingConfig
+from training.data import Block
+from training.progress import epoch_line
+from training.watch import Watch
 from training.worker import TrainJob
 
 pytestmark = pytest.mark.tensorflow
@@ -120,6 +124,37 @@ def test_a_step_that_overflows_on_any_rank_is_left_out_and_training_goes_on() ->
     step(IDS, LABELS)
     assert float(optimizer.dynamic_scale) == 2.0**5
     assert all((one != other).any() for one, other in zip(weights, model.get_weights(), strict=True))
+
+
+def test_the_history_says_how_many_steps_of_an_epoch_were_skipped(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    from training.exchange import ALONE
+    from training.loop import Loop
+    from training.recorder import Recorder
+
+    calls = tf.Variable(0)
+
+    def add(tensors: list, name: str = "step") -> list:  # another rank's gradients overflow in steps 2 and 4 of 6
+        if len(tensors) == 1:  # the sums of a validation
+            return tensors
+        others = tf.where((calls.assign_add(1) == 2) | (calls == 4), np.inf, 0.0)
+        return [*[tensor + others for tensor in tensors[:-1]], tensors[-1]]
+
+    config = TrainingConfig(batch_size=1, epochs=2, mixed_precision="float16")
+    files = {split: (DataFile(f"{split}/part", (3,)),) for split in ("train", "validation", "test")}
+    manifest = DatasetManifest("words", 3, (3,), 8, 2, "", files, 9, 0, {}, "")
+    blocks = {split: [Block(IDS, LABELS)] for split in files}
+    model, optimizer = fresh(config)
+    loop = Loop(model, optimizer, config, manifest, blocks, 0, 1, ALONE._replace(add=add))
+    job = TrainJob("", tmp_path.as_uri(), "", MODEL, config, 1, {})
+    recorder, watch = Recorder(job, model, optimizer, Position(), threading.Event()), Watch(job.run, 0, 600)
+    loop.run(Position(), watch, None, recorder)
+    watch.close()
+    recorder.wait()
+    history = read_history(job.run)
+    assert [row["skipped_steps"] for row in history] == [1, 1]
+    assert epoch_line(history[0]).endswith("waiting for input; steps skipped, as a gradient overflowed float16: 1")
 
 
 def test_the_scale_of_the_loss_does_not_decide_the_weights() -> None:
