@@ -73,4 +73,4 @@ def test_a_mistake_that_only_spark_can_see_is_one_line_too(tmp_path: Path) -> No
 @pytest.mark.spark
 def test_a_local_session_has_sparks_classes_from_the_archive_of_the_setup(spark: SparkSession) -> None:
     java = spark.sparkContext._jvm.java.lang.ProcessHandle.current().pid()
-    assert f"{sys.prefix}/spark.jsa" in Path(f"/proc/{java}/maps").read_text(), "run scripts/setup.sh anew"
+    assert f"{sys.prefix}/spark.jsa" in Path(f"/proc/{java}/maps").read_text(), "remove .venv/.ready, then: make setup"
