@@ -29,6 +29,9 @@ class ModelConfig:
     units: int = 128  # of each recurrent layer; filters of each width of a convolution
     layers: int = 1  # recurrent ones
     dropout: float = 0.3
+    ngrams: int = 1  # words of the longest runs that have a vector of their own, beside what the network says; 1: none
+    ngram_buckets: int = 100_000  # such vectors; runs share them by their hash
+    ngram_size: int = 16  # numbers in each, for each length of the runs
     word_vectors: str = ""  # URI of a GloVe, fastText or word2vec text file, or of what jobs.word_vectors wrote
     word_vectors_frozen: bool = False  # are they kept as they are
 
@@ -40,7 +43,7 @@ class ModelConfig:
             wanted,
             self.architecture,
         )
-        for key in ("embedding_size", "units", "layers"):
+        for key in ("embedding_size", "units", "layers", "ngrams", "ngram_buckets", "ngram_size"):
             require(getattr(self, key) >= 1, f"model.{key}", "at least 1", getattr(self, key))
         require(0 <= self.dropout < 1, "model.dropout", "from 0 to below 1", self.dropout)
         wanted = "false, or model.word_vectors the URI of a file"

@@ -162,6 +162,8 @@ def _check_same_settings(run: str, settings: dict[str, dict[str, Any]]) -> None:
     if not storage.exists(f"{run}/config.toml"):
         return
     before = tomllib.loads(storage.read_text(f"{run}/config.toml"))
+    for section, defaults in (("model", ModelConfig()), ("training", TrainingConfig())):  # of keys that are newer
+        before[section] = {**dataclasses.asdict(defaults), **before.get(section, {})}
     differing = [
         f"{section}.{key} was {before.get(section, {}).get(key)!r}, is {value!r}"
         for section, values in settings.items()

@@ -4,6 +4,7 @@ V words, L labels. Which axis of which weight is the words' or the labels' is fo
 more with one more word and two more labels, so it needs no names and works for a user's own model too.
 """
 
+import dataclasses
 import logging
 import tempfile
 import tomllib
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAME = ("architecture", "embedding_size", "units", "layers")  # what both models must have in common
+# what both models must have in common
+SAME = ("architecture", "embedding_size", "units", "layers", "ngrams", "ngram_buckets", "ngram_size")
 WORD, LABELS = 1, 2  # by which the sizes of the words' and the labels' axes grow
 Places = dict[int, tuple[list[int], list[int]]]  # by axis kind: indices in the new model, and in the earlier one
 
@@ -59,23 +61,36 @@ def find_start(run: str, start_from: str, registry: RegistryConfig) -> Start:
 
 
 def check_start(start: Start, dataset: str, manifest: DatasetManifest, model: ModelConfig) -> None:
-    """Says how much of the model will be carried over. Raises UserError where it is another network."""
+    """Says how much of the model will be carried over.
+
+    Raises UserError where it is another network, or its n-grams would be those of other words.
+    """
     if not start.uri:
         return
     source = read_model(start.uri).manifest
     wanted = {"tokenizer": manifest.tokenizer, **{key: getattr(model, key) for key in SAME}}
-    found = {"tokenizer": source["tokenizer"], **{key: source["model"].get(key) for key in SAME}}
+    earlier = {**dataclasses.asdict(ModelConfig()), **source["model"]}  # a model older than a key has its default
+    found = {"tokenizer": source["tokenizer"], **{key: earlier[key] for key in SAME}}
     differing = [f"{key} {found[key]!r}, not {wanted[key]!r}" for key in wanted if found[key] != wanted[key]]
     if differing:
         raise UserError(
             f"training.start_from = '{start.uri}' has {', '.join(differing)}: "
             "make them equal, or leave training.start_from empty"
         )
-    counts = []
-    for name in ("vocabulary", "labels"):
-        new, old = (read_lines(f"{uri}/{name}.txt") for uri in (dataset, start.uri))
-        counts += [len({*new} & {*old}), len(new)]
+    words, labels = (_new_and_old(f"{name}.txt", dataset, start.uri) for name in ("vocabulary", "labels"))
+    if model.ngrams > 1 and words[0][: len(words[1])] != words[1]:
+        raise UserError(
+            f"training.start_from = '{start.uri}' has n-grams, which know its words by their ids, and {dataset} has "
+            f"others: preprocess with dataset.vocabulary = '{start.uri}', or leave training.start_from empty"
+        )
+    counts = [count for new, old in (words, labels) for count in (len({*new} & {*old}), len(new))]
     log.info("starting from %s: %d of %d words and %d of %d intents carried over", start.uri, *counts)
+
+
+def _new_and_old(name: str, *directories: str) -> tuple[list[str], list[str]]:
+    """The lines of that file of the dataset, and of the model."""
+    new, old = (read_lines(f"{directory}/{name}") for directory in directories)
+    return new, old
 
 
 def carry_over(

@@ -1,7 +1,7 @@
 """The zoo: each a plain function that returns an ordinary Keras model. B examples, T tokens, V words, L labels.
 
 All take ids int32 [B, T], where id 0 is padding, and give probabilities float32 [B, L] that do not depend on how much
-padding there is.
+padding there is. Each decides by what its network says, and with `model.ngrams` by the runs of words besides.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from training.config import ModelConfig
+from training.ngrams import ngram_features
 
 WIDTHS = (1, 2, 3)  # words, of the convolutions of `cnn`: utterances are short
 
@@ -73,7 +74,7 @@ def cnn_lstm(config: ModelConfig, vocabulary_size: int, num_labels: int) -> kera
 
 
 def fasttext(config: ModelConfig, vocabulary_size: int, num_labels: int) -> keras.Model:
-    """The mean of the words' vectors (Joulin et al. 2016, without its n-grams)."""
+    """The mean of the words' vectors (Joulin et al. 2016)."""
     ids, hidden = _words(config, vocabulary_size)
     return _classifier("fasttext", config, ids, keras.layers.GlobalAveragePooling1D()(hidden), num_labels)
 
@@ -115,6 +116,9 @@ def _recurrent(
 
 
 def _classifier(name: str, config: ModelConfig, ids: Any, hidden: Any, num_labels: int) -> keras.Model:
+    if config.ngrams > 1:
+        runs = ngram_features(ids, config.ngrams, config.ngram_buckets, config.ngram_size)
+        hidden = keras.ops.concatenate([hidden, runs], axis=-1)
     hidden = keras.layers.Dropout(config.dropout)(hidden)
     # float32 whatever the policy: probabilities of hundreds of intents do not fit into 16 bits
     probabilities = keras.layers.Dense(num_labels, activation="softmax", dtype="float32", name="intent")(hidden)

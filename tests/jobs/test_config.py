@@ -174,6 +174,7 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "generator.broken_fraction=1", "model.architecture=rnn", "model.units=0", "model.layers=0",
         "model.embedding_size=0", "model.dropout=1", "model.dropout=-0.1", "training.processes=0",
         "training.batch_size=0", "training.word_dropout=1", "training.word_swap=-0.1", "word_vectors.size=0",
+        "model.ngrams=0", "model.ngram_buckets=0", "model.ngram_size=0",
         "model.word_vectors_frozen=true", "dataset.typos=1.1", "training.class_weights=x",
         "training.learning_rate=0", "training.warmup_epochs=-1", "training.decay=linear",
         "training.early_stopping_epochs=-1", "training.label_smoothing=1", "training.optimizer=adm",

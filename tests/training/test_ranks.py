@@ -43,6 +43,7 @@ CASES = {
     "cnn": ("cnn", TrainingConfig(learning_rate=0.1, optimizer="sgd")),
     "smoothed": ("lstm", TrainingConfig(learning_rate=0.01, label_smoothing=0.2)),
     "clipped": ("fasttext", TrainingConfig(learning_rate=0.1, optimizer="sgd", optimizer_options=CLIPPED)),
+    "ngrams": ("fasttext", TrainingConfig(learning_rate=0.01)),
     **{name: ("fasttext", TrainingConfig(learning_rate=0.01, optimizer=name)) for name in OPTIMIZERS},
     **{half: ("lstm", TrainingConfig(learning_rate=0.1, optimizer="sgd", mixed_precision=half)) for half in HALVES},
 }
@@ -70,7 +71,8 @@ def trained(case: str, ranks: Any, words: float, rank: int, processes: int) -> l
     keras.utils.set_random_seed(3)
     build = {**ZOO, "own": own_model}[architecture]
     with computing_in(config.mixed_precision):
-        model = build(ModelConfig(embedding_size=8, units=6, dropout=0.0), WORDS, LABELS)
+        ngrams = 4 if case == "ngrams" else 1
+        model = build(ModelConfig(embedding_size=8, units=6, dropout=0.0, ngrams=ngrams), WORDS, LABELS)
     step = make_train_step(model, make_optimizer(config), ranks, label_smoothing=config.label_smoothing, words=words)
     for ids, labels in batches():
         step(ids[rank::processes], labels[rank::processes])
@@ -95,7 +97,7 @@ def alone_and_together(cases: list[str]) -> dict[str, tuple[list[np.ndarray], li
     }
 
 
-@pytest.mark.parametrize(("processes", "cases"), [(2, [*CASES]), (4, ["lstm", "cnn", "own"])], ids=["2", "4"])
+@pytest.mark.parametrize(("processes", "cases"), [(2, [*CASES]), (4, ["lstm", "cnn", "own", "ngrams"])], ids=["2", "4"])
 def test_ranks_get_the_weights_of_one_process(
     processes: int, cases: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

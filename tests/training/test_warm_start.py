@@ -10,12 +10,14 @@ from pyspark.sql import SparkSession
 
 from preprocessing import storage
 from preprocessing.errors import UserError
+from preprocessing.manifest import read_manifest
 from preprocessing.vocabulary import SPECIAL, read_lines
 from training.artifact import VERSION, model_checksum
 from training.checkpoint import read_checkpoint
 from training.config import ModelConfig, TrainingConfig
 from training.launch import train
 from training.registry import RegistryConfig, add_version, make_current
+from training.warm_start import Start, check_start
 
 OLD_WORDS = [*SPECIAL, "money", "back", "parcel", "where", "my"]
 OLD_LABELS = ["delivery", "greeting", "refund"]
@@ -130,6 +132,24 @@ def test_a_run_starts_from_the_version_that_is_current_when_it_begins(
         assert caplog.text.count("is already trained with these settings") == 2
     with pytest.raises(UserError, match=r"training.start_from was '[0-9a-f]{64}', is ''"):
         train(spark, dataset, model, dataclasses.replace(second, start_from=""), registry)
+
+
+@pytest.mark.spark
+def test_n_grams_are_carried_over_with_words_that_keep_their_ids(
+    dataset: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, model = tmp_path / "old", ModelConfig(ngrams=3)
+    facts = {"kind": "model", "version": VERSION, "tokenizer": "words", "model": dataclasses.asdict(model)}
+    storage.write_json(f"{old}/manifest.json", facts)
+    *words, last, newest = read_lines(f"{dataset}/vocabulary.txt")
+    for name, lines in (("labels", read_lines(f"{dataset}/labels.txt")), ("vocabulary", [*words, last])):
+        (old / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+    with caplog.at_level(logging.INFO, "training"):
+        check_start(Start(str(old)), dataset, read_manifest(dataset), model)
+    assert f"{len(words) + 1} of {len(words) + 2} words and 3 of 3 intents carried over" in caplog.text
+    (old / "vocabulary.txt").write_text("".join(f"{word}\n" for word in [*words, newest, last]))
+    with pytest.raises(UserError, match=rf"know its words by their ids.*preprocess with dataset.vocabulary = '{old}'"):
+        check_start(Start(str(old)), dataset, read_manifest(dataset), model)
 
 
 @pytest.mark.spark
