@@ -7,7 +7,7 @@ from collections.abc import Callable
 from training.mailbox import Mailbox
 from training.progress import Sign
 from training.reports import Failure, find_failure, read_reports
-from training.watch import SAVING, STARTING
+from training.watch import SAVING, STARTING, Beat
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Guard:
         """What there is each second."""
         now, self.last = time.monotonic(), sign or self.last
         self._listen(now)
-        if not self.failed and self.mailbox.read("report-"):
+        if not self.failed and read_reports(self.mailbox):
             self.failed = now
         silent, failed = self.silent(now), self.failed and now - self.failed > GRACE_SECONDS
         absent = not self.beats and now - self.began > START_SECONDS
@@ -49,12 +49,11 @@ class Guard:
         if now - self.looked > SILENT_SECONDS / 2:  # the driver itself stood still, and heard nobody
             self.beats = {rank: (number, now, limit) for rank, (number, _, limit) in self.beats.items()}
         self.looked = now
-        for beat in self.mailbox.read("alive-"):
-            rank, number = beat["rank"], beat["number"]
-            self.hosts[rank], self.doing[rank] = beat["host"], "" if beat["over"] else beat["doing"]
-            if rank not in self.beats or self.beats[rank][0] != number:
-                limit = START_SECONDS if beat["doing"] == STARTING else SILENT_SECONDS
-                self.beats[rank] = (number, now, 0 if beat["over"] else limit)
+        for beat in self.mailbox.read("alive-", Beat):
+            self.hosts[beat.rank], self.doing[beat.rank] = beat.host, "" if beat.over else beat.doing
+            if beat.rank not in self.beats or self.beats[beat.rank][0] != beat.number:
+                limit = START_SECONDS if beat.doing == STARTING else SILENT_SECONDS
+                self.beats[beat.rank] = (beat.number, now, 0 if beat.over else limit)
 
     def silent(self, now: float, most: float = float("inf")) -> list[int]:
         """The ranks that gave no sign of life in time, or for `most` seconds."""

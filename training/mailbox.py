@@ -5,9 +5,10 @@ import http.client
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 SCOPE = "parley"
+Message = TypeVar("Message")
 SECONDS = 5  # for the driver to take a message
 
 
@@ -36,18 +37,19 @@ class Mailbox:
         """Before an attempt: what comes to the servers of earlier ones is read no more."""
         self.current = None
 
-    def read(self, kind: str) -> list[Any]:
-        """The last message of each name that begins with `kind`."""
+    def read(self, kind: str, message: type[Message]) -> list[Message]:
+        """The last message of each name that begins with `kind`; what others than ranks may have put there is none."""
         httpd = getattr(self.current, "_httpd", None)
         if not httpd:
             return []
         with httpd.cache_lock:
             messages = dict(httpd.cache.get(SCOPE, {}))
-        found = []
+        fields, found = get_type_hints(message), []
         for name, content in sorted(messages.items()):
-            with contextlib.suppress(ValueError):  # the network's: not from a rank
-                if name.startswith(kind):
-                    found.append(json.loads(content))
+            with contextlib.suppress(ValueError):
+                said = json.loads(content) if name.startswith(kind) else None
+                if isinstance(said, dict) and {key: type(value) for key, value in said.items()} == fields:
+                    found.append(message(**said))
         return found
 
     @contextlib.contextmanager

@@ -66,7 +66,7 @@ def kind_of(line: str) -> str:
 
 def read_reports(mailbox: Mailbox) -> list[Report]:
     """What the ranks of this attempt told the driver."""
-    return [Report(**said) for said in mailbox.read("report-")]
+    return mailbox.read("report-", Report)
 
 
 def read_ranks(run: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from types import FrameType
+from typing import NamedTuple
 
 from training.mailbox import has_driver, post
 from training.reports import CAUSE, WAITING, here, report
@@ -19,6 +20,16 @@ BEAT_SECONDS = 2.0  # between signs of life
 STARTING = "starting"  # what a rank does until it has its examples
 SAVING = "checkpoint after step"  # what rank 0 does where another one is gone
 GRACE_SECONDS = 10  # for the report; then the process ends without
+
+
+class Beat(NamedTuple):
+    """A sign of life."""
+
+    rank: int
+    host: str
+    number: int  # of the rank's signs, from 0
+    doing: str
+    over: bool  # whether it is the last
 
 
 class Watch:
@@ -53,8 +64,7 @@ class Watch:
         """Signs of life for the driver, the last of which says that there will be no more."""
         for number in itertools.count():
             over = self.over.wait(BEAT_SECONDS if number else 0)
-            beat = {"rank": self.rank, "host": here(), "number": number, "doing": self.doing, "over": over}
-            post(f"alive-{self.rank}", beat)
+            post(f"alive-{self.rank}", Beat(self.rank, here(), number, self.doing, over)._asdict())
             if over:
                 return
 

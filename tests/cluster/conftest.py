@@ -185,10 +185,12 @@ class Azure(Server):
             home.parent.mkdir(parents=True, exist_ok=True)
             fresh = tempfile.mkdtemp(prefix=f"{home.name}.tmp-", dir=home.parent)
             npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", fresh, f"azurite@{self.version}"]
-            subprocess.run(npm, check=True, stdout=sys.stderr)
-            with contextlib.suppress(OSError):  # another worker's is there by now
-                os.rename(fresh, home)
-            shutil.rmtree(fresh, ignore_errors=True)
+            try:
+                subprocess.run(npm, check=True, stdout=sys.stderr)
+                with contextlib.suppress(OSError):  # another worker's is there by now
+                    os.rename(fresh, home)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
         options = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
         return [str(program), *options, "--blobHost", "127.0.0.1", "--blobPort", str(self.port)]
 

@@ -1,5 +1,6 @@
 """Which rank failed first, from what ranks left behind."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -85,13 +86,16 @@ def test_what_ranks_tell_the_driver_is_that_of_the_attempt_under_way(monkeypatch
     with mailbox.open():
         servers = [gloo_run.RendezvousServer(0) for _ in range(2)]
         ports = [server.start() for server in servers]
-        assert mailbox.read("report-") == []
+        assert read_reports(mailbox) == []
         monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_ADDR", "127.0.0.1")
         for port, error in zip(ports, ("of before", "of now"), strict=True):
             monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_PORT", str(port))
             report("file:///nowhere", 1, "epoch 1", error, "its stack", CAUSE)
         post("alive-1", {"rank": 1})
-        assert [said.error for said in read_reports(mailbox)] == ["of now"]
+        for stranger in ("x", ["x"], {"rank": 2}, {**dataclasses.asdict(said(2, CAUSE, 1.0)), "rank": "2"}):
+            post("report-2", stranger)
+            assert [found.rank for found in read_reports(mailbox)] == [1]
+        assert [found.error for found in read_reports(mailbox)] == ["of now"]
         mailbox.clear()
         assert read_reports(mailbox) == []
     post("alive-1", {"rank": 1})  # to nobody
