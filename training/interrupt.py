@@ -1,4 +1,4 @@
-"""Ctrl-C while training starts or runs: first its processes end, then it is a KeyboardInterrupt.
+"""Ctrl-C or SIGTERM while training starts or runs: first its processes end, then it is an exception.
 
 Horovod, once its processes start, puts its own signal handlers in the place of Spark's, leaves them there, and makes
 one more RuntimeError of an interrupt. Spark's handler, before that, talks to the JVM in the middle of another talk,
@@ -17,6 +17,7 @@ from typing import Any
 
 from pyspark import SparkContext
 
+from preprocessing.errors import ClusterError
 from training.mailbox import Mailbox
 
 CANCEL_SECONDS = 0.5
@@ -25,7 +26,7 @@ CANCELLED_SECONDS = 5.0  # more for Spark to end them, which an executor that st
 
 
 class Interrupt:
-    """Whether Ctrl-C was pressed, and what it then does; others end a `horovod.spark.run` with it too."""
+    """Whether the driver was told to end, and what it then does; others end a `horovod.spark.run` with it too."""
 
     def __init__(self) -> None:
         self.requested = threading.Event()
@@ -92,9 +93,9 @@ class Interrupt:
 
 @contextlib.contextmanager
 def interruptible(context: SparkContext, message: Callable[[], str]) -> Iterator[Interrupt]:
-    """The block in which training is prepared and run, once; KeyboardInterrupt after it if Ctrl-C ended it.
+    """The block in which training is prepared and run, once; handlers are afterwards what they were before.
 
-    Handlers are afterwards what they were before.
+    Raises KeyboardInterrupt if Ctrl-C ended it, ClusterError if SIGTERM did: neither is a failure of the training.
     """
     import horovod.spark.gloo_run as ranks
     from horovod.runner import gloo_run
@@ -113,7 +114,7 @@ def interruptible(context: SparkContext, message: Callable[[], str]) -> Iterator
         with interrupt.mailbox.open():
             yield interrupt
     except Exception:
-        if interrupt.number != signal.SIGINT:
+        if not interrupt.requested.is_set():
             raise
     finally:
         for number, handler in zip(numbers, handlers, strict=True):
@@ -123,3 +124,5 @@ def interruptible(context: SparkContext, message: Callable[[], str]) -> Iterator
         canceller.join()
     if interrupt.number == signal.SIGINT:
         raise KeyboardInterrupt(message()) from None
+    if interrupt.number == signal.SIGTERM:
+        raise ClusterError(f"told to end by SIGTERM; {message()}") from None

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sklearn.metrics import accuracy_score
 from jobs import compare, generate, preprocess, train
 from jobs.config import AppConfig, CompareConfig, load_config
 from preprocessing.config import CorpusConfig, DatasetConfig, GeneratorConfig
-from preprocessing.errors import UserError
+from preprocessing.errors import ClusterError, UserError
 from preprocessing.manifest import read_manifest
 from training.config import ModelConfig, TrainingConfig
 
@@ -27,6 +28,14 @@ FAILING = "tests_compared_model:build"
 FAILS = """
 def build(config, vocabulary_size, num_labels):
     raise ArithmeticError("no <b>model</b> today")
+"""
+
+ENDS = """
+import os, signal, time
+
+def build(config, vocabulary_size, num_labels):
+    os.kill({driver}, signal.SIGTERM)
+    time.sleep(60)
 """
 
 
@@ -154,6 +163,19 @@ def test_all_trials_failed_is_a_failure(config: AppConfig, spark: SparkSession, 
     with pytest.raises(RuntimeError, match=r"all 1 trials failed: rank 0 .*ArithmeticError: no <b>model</b> today"):
         compare.run(spark, dataclasses.replace(config, compare=hopeless))
     assert not (tmp_path / "hopeless" / "comparison.json").exists()
+
+
+def test_told_to_end_it_does_not_go_on_with_the_next_trial(
+    config: AppConfig, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tests_ended_model.py").write_text(ENDS.format(driver=os.getpid()))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ended = CompareConfig(
+        path=str(tmp_path / "ended"), grid={"model.architecture": ("tests_ended_model:build", "fasttext")}, seeds=1
+    )
+    with pytest.raises(ClusterError, match=r"^told to end by SIGTERM; interrupted: before the first epoch was done"):
+        compare.run(spark, dataclasses.replace(config, compare=ended))
+    assert len([*(tmp_path / "ended" / "trials").glob("*/config.toml")]) == 1
 
 
 def test_what_cannot_be_built_is_refused_before_anything_starts(
