@@ -70,6 +70,7 @@ class TrainingConfig:
     min_processes: int = 1  # with which training goes on where executors are gone
     stall_seconds: float = 40.0  # for one step; a process that takes longer has stalled, and is ended
     trace_steps: int = 0  # of rank 0, early in the run, that are traced into run/traces: profile and timeline
+    shared_memory: bool = True  # do processes of one machine exchange gradients in its memory, not through Horovod
     mixed_precision: str = "none"  # or "bfloat16", "float16": what the layers compute in; the weights stay float32
     seed: int = 1
     class_weights: str = "none"  # or "balanced": rare intents weigh in the loss of training as much as frequent ones

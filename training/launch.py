@@ -31,7 +31,10 @@ from training.worker import TrainJob
 log = logging.getLogger(__name__)
 
 # of section training, what does not decide the weights
-FREE = ("path", "processes", "checkpoint_minutes", "max_restarts", "min_processes", "stall_seconds", "trace_steps")
+FREE = (
+    "path", "processes", "checkpoint_minutes", "max_restarts", "min_processes", "stall_seconds", "trace_steps",
+    "shared_memory",
+)  # fmt: skip
 SMALL_BATCH = 32  # examples of a process in a step, whose arithmetic takes less time than the exchange after it
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from training.exchange import Tensors
+from training.ranks import Tensors
 
 
 @contextmanager

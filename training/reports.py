@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preprocessing import storage
+from training.board import GONE
 from training.mailbox import Mailbox, has_driver, post
 
 CAUSE, WAITING, LEFT = "cause", "waiting", "left"
@@ -60,8 +61,8 @@ def in_one_line(error: BaseException) -> str:
 
 
 def kind_of(line: str) -> str:
-    """Whether an error is the rank's own, or Horovod's word that another rank is gone."""
-    return LEFT if "Horovod" in line or "gloo" in line.lower() else CAUSE
+    """Whether an error is the rank's own, or the word of Horovod, or of the board, that another rank is gone."""
+    return LEFT if GONE in line or "Horovod" in line or "gloo" in line.lower() else CAUSE
 
 
 def read_reports(mailbox: Mailbox) -> list[Report]:
@@ -85,7 +86,9 @@ def describe_ranks(ranks: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
     hosts = Counter(rank["host"] for rank in ranks)
     gpus = sum(rank["device"] != "-1" for rank in ranks)
     kernels = sorted({rank["kernel"] for rank in ranks} - {""})
+    ways = sorted({rank["exchange"] for rank in ranks} - {""})
     told = f"; cuDNN LSTM: {' or '.join(kernels)}" if kernels else ""
+    told += f"; gradients by {' or '.join(ways)}" if ways else ""
     where = ", ".join(f"{count} on {host}" for host, count in sorted(hosts.items()))
     return f"ranks: {where}; {f'{gpus} GPUs' if gpus else 'no GPU'}{told}", not gpus or kernels in ([], ["yes"])
 

@@ -5,6 +5,7 @@ examples; the total is divided by the global number of examples. No mean of mean
 of its own (exchange.py), and batch normalisation two a layer and as many for its gradients (normalization.py).
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,8 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.vocabulary import UNKNOWN
-from training.exchange import Ranks, mean_gradients
+from training.exchange import mean_gradients
+from training.lstm import longest_unrolled, unrolled
 from training.normalization import global_moments
+from training.ranks import Ranks
 
 
 class Sums(NamedTuple):
@@ -72,9 +75,8 @@ def make_train_step(
     variables = model.trainable_variables
     optimizer.build(variables)
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape, global_moments(model, ranks.add, weights):
+        with tf.GradientTape() as tape, global_moments(model, ranks.add, weights), unrolled(model):
             probabilities = model(ids, training=True)
             shares = weights if class_weights is None else weights * tf.gather(class_weights, labels)
             loss = tf.reduce_sum(cross_entropies(labels, probabilities, label_smoothing) * shares)
@@ -86,7 +88,20 @@ def make_train_step(
             optimizer.apply(means, variables)
         return sums
 
-    return lambda ids, labels: step(*with_weights(ids, labels))
+    @functools.cache
+    def step_of(tokens: int | None) -> Callable[..., tf.Tensor]:
+        """A graph of its own for each width that is unrolled, one for all others."""
+        examples = [tf.TensorSpec([None], kind) for kind in (tf.int32, tf.float32)]
+        # itself and not its tf.function, which takes longer than the graph's first layer to find out that it is the one
+        return tf.function(step).get_concrete_function(tf.TensorSpec([None, tokens], tf.int32), *examples)
+
+    longest = longest_unrolled(model)
+
+    def train(ids: np.ndarray, labels: np.ndarray) -> tf.Tensor:
+        tokens = ids.shape[1]
+        return step_of(tokens if tokens <= longest else None)(*map(tf.constant, with_weights(ids, labels)))
+
+    return train
 
 
 def balanced_weights(counts: np.ndarray) -> np.ndarray:

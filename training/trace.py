@@ -18,8 +18,8 @@ TIMELINE = "timeline.json"
 class Trace:
     """Watches so many steps of this process, which is rank 0, once it is warm."""
 
-    def __init__(self, run: str, steps: int, processes: int) -> None:
-        self.run, self.first, self.last, self.processes = run, WARM + 1, WARM + steps, processes
+    def __init__(self, run: str, steps: int, way: str) -> None:
+        self.run, self.first, self.last, self.by_horovod = run, WARM + 1, WARM + steps, way == "Horovod"
         self.number = 0
         self.directory: tempfile.TemporaryDirectory[str] | None = None
         self.running = False
@@ -30,7 +30,7 @@ class Trace:
         if self.number == self.first:
             self.directory, self.running = tempfile.TemporaryDirectory(prefix="parley-trace-"), True
             tf.profiler.experimental.start(self.directory.name)
-            if self.processes > 1:
+            if self.by_horovod:
                 import horovod.tensorflow as hvd
 
                 hvd.start_timeline(f"{self.directory.name}/{TIMELINE}")
@@ -42,7 +42,7 @@ class Trace:
             return
         self.running = False
         tf.profiler.experimental.stop()
-        if self.processes > 1:
+        if self.by_horovod:
             import horovod.tensorflow as hvd
 
             hvd.stop_timeline()

@@ -11,6 +11,7 @@ import traceback
 from types import FrameType
 from typing import NamedTuple
 
+from training import board
 from training.mailbox import has_driver, post
 from training.reports import CAUSE, WAITING, here, report
 
@@ -42,6 +43,7 @@ class Watch:
         self.told_to_end = threading.Event()  # by SIGTERM, after which little time is left
         self.since = time.monotonic()
         self.over = threading.Event()
+        self.due = threading.Event()  # a sign of life, at once
         threading.Thread(target=self._look, name="watch", daemon=True).start()
         if has_driver():
             self.beating = threading.Thread(target=self._beat, name="signs of life", daemon=True)
@@ -49,13 +51,17 @@ class Watch:
 
     def now(self, doing: str, patient: bool = False) -> None:
         """From now on the process does this, with so much time for it."""
+        started = self.doing != STARTING
         self.doing, self.began = doing, self.began or not patient
         self.limit = max(PATIENT_SECONDS, self.seconds) if patient else self.seconds
         self.since = time.monotonic()
+        if not started:  # the driver has more patience with a start than with all that comes after it
+            self.due.set()
 
     def close(self) -> None:
         """The process may take its time again, and need give no sign of life."""
         self.over.set()
+        self.due.set()
         if has_driver():
             self.beating.join()
         faulthandler.cancel_dump_traceback_later()
@@ -63,7 +69,10 @@ class Watch:
     def _beat(self) -> None:
         """Signs of life for the driver, the last of which says that there will be no more."""
         for number in itertools.count():
-            over = self.over.wait(BEAT_SECONDS if number else 0)
+            if number:
+                self.due.wait(BEAT_SECONDS)
+                self.due.clear()
+            over = self.over.is_set()
             post(f"alive-{self.rank}", Beat(self.rank, here(), number, self.doing, over)._asdict())
             if over:
                 return
@@ -92,8 +101,9 @@ def _main() -> FrameType:
 def _busy() -> list[FrameType]:
     """What this rank's Python code does; nothing where TensorFlow waits for other ranks."""
     ours = {t.ident for t in threading.enumerate() if not isinstance(t, threading._DummyThread)}
-    # threads of TensorFlow's in which Python functions of the model's run
+    # threads of TensorFlow's in which Python functions of the model's run, but for the one that waits for other ranks
     frames = [frame for thread, frame in sys._current_frames().items() if thread not in ours]
+    frames = [frame for frame in frames if frame.f_code.co_filename != board.__file__]
     if "tensorflow" not in _main().f_code.co_filename:
         frames.append(_main())
     return frames

@@ -74,12 +74,14 @@ def _terminate(watch: Watch, *_: object) -> None:
 
 
 def _train(job: TrainJob, watch: Watch, reporter: Reporter | None) -> dict[str, float] | None:
-    take_device()
+    device = take_device()
     import_tensorflow()
     import horovod.tensorflow as hvd
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
+    if device == "-1":  # else as many more as the machine has cores, which keep those of the other ranks from theirs
+        tf.config.threading.set_inter_op_parallelism_threads(job.threads)
     if job.training.trace_steps:
         os.environ["HOROVOD_TIMELINE"] = "DYNAMIC"  # begun later
     hvd.init()
@@ -105,20 +107,22 @@ def _train_on(
     job: TrainJob, manifest: DatasetManifest, blocks: dict[str, Any], rank: int, processes: int, watch: Watch,
     reporter: Reporter | None,
 ) -> dict[str, float] | None:  # fmt: skip
-    import horovod.tensorflow as hvd
     import keras
 
-    from training.exchange import together
     from training.loop import Loop
     from training.models import build_model
     from training.optimizers import make_optimizer
+    from training.ranks import meet
     from training.trace import Trace
 
     keras.utils.set_random_seed(job.training.seed)
     vectors = read_array(f"{job.run}/{WORD_VECTORS}") if job.model.word_vectors else None
     build = partial(build_model, job.model, manifest.vocabulary_size, manifest.num_labels, vectors)
     model = build(mixed_precision=job.training.mixed_precision)
-    announce(job.run, rank, device=os.environ["CUDA_VISIBLE_DEVICES"], kernel=recurrent_kernel(model))
+    device = os.environ["CUDA_VISIBLE_DEVICES"]
+    # what is on a GPU travels from there
+    ranks = meet(job.attempt, model.weights, in_memory=job.training.shared_memory and device == "-1")
+    announce(job.run, rank, device=device, kernel=recurrent_kernel(model), exchange=ranks.way)
     start = read_position(job.run)
     if rank == 0 and job.training.start_from and start == Position():
         words, labels = (read_lines(f"{job.dataset}/{name}.txt") for name in ("vocabulary", "labels"))
@@ -126,11 +130,11 @@ def _train_on(
     optimizer = make_optimizer(job.training)
     watch.now("waiting for all ranks", patient=True)
     steps = job.training.trace_steps
-    trace = Trace(job.run, steps, processes) if rank == 0 and steps else None
-    loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, together(processes), trace)
+    trace = Trace(job.run, steps, ranks.way) if rank == 0 and steps else None
+    loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, ranks, trace)
     recorder = Recorder(job, model, optimizer, start, watch.told_to_end) if rank == 0 else None
-    if processes > 1:  # what rank 0 began with or restored, everyone goes on from
-        hvd.broadcast_variables([v.value for v in [*model.weights, *optimizer.variables]], root_rank=0)
+    # what rank 0 began with or restored, everyone goes on from
+    ranks.copy([v.value for v in [*model.weights, *optimizer.variables]])
     if recorder:  # there is time to finish the step
         signal.signal(signal.SIGTERM, lambda *_: watch.told_to_end.set())
     loop.run(start, watch, reporter, recorder)
@@ -139,8 +143,7 @@ def _train_on(
         trace.close()
     if recorder:
         recorder.restore_best()
-    if processes > 1:
-        hvd.broadcast_variables([v.value for v in model.weights], root_rank=0)
+    ranks.copy([v.value for v in model.weights])
     published = model
     if job.training.mixed_precision != "none":  # whoever asks it has a CPU, which is fast and exact in float32
         published = build()

@@ -73,7 +73,7 @@ def train(dataset: str, batches: str, processes: int) -> float:
     network = Lstm(manifest.vocabulary_size, manifest.num_labels, batches == "packed")
     model = nn.parallel.DistributedDataParallel(network) if processes > 1 else network
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    schedule = RankSchedule(files, rank, processes, SEED)
+    schedule, rates = RankSchedule(files, rank, processes, SEED), []
     for epoch in range(EPOCHS):
         order, own = epoch_steps(files, BATCH, SEED, epoch), schedule.epoch_rows(epoch)
         began, examples, losses = time.monotonic(), 0, 0.0
@@ -88,9 +88,9 @@ def train(dataset: str, batches: str, processes: int) -> float:
             loss.backward()
             optimizer.step()
             examples, losses = examples + total, losses + loss.item()
-        seconds = time.monotonic() - began
+        rates.append(examples / (time.monotonic() - began))
     print(f"rank {rank}: {examples} examples, loss {losses / len(order):.3f}")
-    return examples / seconds
+    return max(rates[1:])
 
 
 def main() -> None:

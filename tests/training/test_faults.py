@@ -61,7 +61,10 @@ def test_no_step_is_lost_with_another_rank_or_to_a_rank_that_is_told_to_end(
     train(spark, dataset, model, dataclasses.replace(config, path=str(runs[0])))
     lines = [record.getMessage() for record in caplog.records]
     assert [line[:12] for line in lines if " done: " in line] == [f"epoch {number} done" for number in (1, 2, 3)]
-    assert any(re.match(r"ranks: 2 on \S+; no GPU; cuDNN LSTM: no \(no GPU\)$", line) for line in lines)
+    assert any(
+        re.match(r"ranks: 2 on \S+; no GPU; cuDNN LSTM: no \(no GPU\); gradients by shared memory$", line)
+        for line in lines
+    )
     said = [line for line in lines if line.startswith("restart ")]
     expected = [
         r"step 3 of epoch 1: rank 1 on \S+ \(process \d+\) was killed, exit code 137; last seen: ",

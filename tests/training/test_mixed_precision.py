@@ -57,7 +57,7 @@ def fresh(config: TrainingConfig, model: ModelConfig = MODEL) -> tuple[Any, Any]
 def test_layers_compute_in_it_while_weights_and_what_travels_are_float32(half: str) -> None:
     import keras
 
-    from training.exchange import ALONE
+    from training.ranks import ALONE
     from training.step import make_train_step
 
     sent: list[str] = []
@@ -78,7 +78,7 @@ def test_layers_compute_in_it_while_weights_and_what_travels_are_float32(half: s
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("half", HALVES)
 def test_a_model_of_the_users_own_learns_though_its_probabilities_have_16_bits(half: str, smoothing: float) -> None:
-    from training.exchange import ALONE
+    from training.ranks import ALONE
     from training.step import Sums, make_evaluation_step, make_train_step
 
     own = ModelConfig("tests_own_half:build")
@@ -105,7 +105,7 @@ def test_a_function_that_fails_leaves_keras_as_it_was() -> None:
 def test_a_step_that_overflows_on_any_rank_is_left_out_and_training_goes_on() -> None:
     import tensorflow as tf
 
-    from training.exchange import ALONE
+    from training.ranks import ALONE
     from training.step import make_train_step
 
     others = tf.Variable(0.0)  # what the gradients of other ranks add
@@ -129,8 +129,8 @@ def test_a_step_that_overflows_on_any_rank_is_left_out_and_training_goes_on() ->
 def test_the_history_says_how_many_steps_of_an_epoch_were_skipped(tmp_path: Path) -> None:
     import tensorflow as tf
 
-    from training.exchange import ALONE
     from training.loop import Loop
+    from training.ranks import ALONE
     from training.recorder import Recorder
 
     calls = tf.Variable(0)
@@ -158,7 +158,7 @@ def test_the_history_says_how_many_steps_of_an_epoch_were_skipped(tmp_path: Path
 
 
 def test_the_scale_of_the_loss_does_not_decide_the_weights() -> None:
-    from training.exchange import ALONE
+    from training.ranks import ALONE
     from training.step import make_train_step
 
     found = []
@@ -173,7 +173,7 @@ def test_the_scale_of_the_loss_does_not_decide_the_weights() -> None:
 
 
 def test_a_checkpoint_has_the_scale_of_the_loss(tmp_path: Path) -> None:
-    from training.exchange import ALONE
+    from training.ranks import ALONE
     from training.recorder import Recorder
     from training.step import make_train_step
 

@@ -79,34 +79,38 @@ def trained(case: str, ranks: Any, words: float, rank: int, processes: int) -> l
     return model.get_weights()
 
 
-def alone_and_together(cases: list[str]) -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
+def alone_and_together(cases: list[str], way: str) -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
     """In one rank: the weights that one process gets with all examples (in rank 0 only), and those of this rank."""
     import horovod.tensorflow as hvd
+    import keras
 
-    from training.exchange import ALONE, together
+    from training.ranks import ALONE, meet
 
     hvd.init()
     rank, size = hvd.rank(), hvd.size()
+    ranks = meet("test-ranks", [keras.Variable(np.zeros(100_000))], in_memory=way == "shared memory")
+    assert ranks.way == way
     travel = dict.fromkeys(CASES, 0.0) | {"smoothed": math.inf}  # embeddings by their rows, in one case whole
     return {
         case: (
             trained(case, ALONE, math.inf, 0, 1) if rank == 0 else [],
-            trained(case, together(size), travel[case], rank, size),
+            trained(case, ranks, travel[case], rank, size),
         )
         for case in cases
     }
 
 
+@pytest.mark.parametrize("way", ["shared memory", "Horovod"])
 @pytest.mark.parametrize(("processes", "cases"), [(2, [*CASES]), (4, ["lstm", "cnn", "own", "ngrams"])], ids=["2", "4"])
 def test_ranks_get_the_weights_of_one_process(
-    processes: int, cases: list[str], monkeypatch: pytest.MonkeyPatch
+    processes: int, cases: list[str], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import horovod
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     monkeypatch.setenv("HOROVOD_GLOO_TIMEOUT_SECONDS", "120")  # for all to import TensorFlow, on a busy machine
     ranks = horovod.run(
-        alone_and_together, (cases,), num_proc=processes, use_gloo=True, start_timeout=120, disable_cache=True
+        alone_and_together, (cases, way), num_proc=processes, use_gloo=True, start_timeout=120, disable_cache=True
     )
     assert len(ranks) == processes
     for case in cases:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from training.board import GONE
 from training.mailbox import Mailbox, post
 from training.reports import (
     CAUSE,
@@ -68,6 +69,7 @@ def test_the_first_cause_decides_whether_it_would_come_again() -> None:
 
 def test_horovods_word_that_others_are_gone_is_no_cause() -> None:
     assert kind_of("UnknownError: Horovod has been shut down. This was caused by") == LEFT
+    assert kind_of(f"UnknownError: Gone: {GONE}") == LEFT
     assert kind_of("ArithmeticError: one too many") == CAUSE
 
 
@@ -102,8 +104,10 @@ def test_what_ranks_tell_the_driver_is_that_of_the_attempt_under_way(monkeypatch
 
 
 def test_where_ranks_compute_is_told_in_a_line_and_a_slow_kernel_on_a_gpu_is_no_good_news() -> None:
-    ranks = [{"host": host, "device": "0", "kernel": "yes"} for host in ("b", "a", "b")]
-    assert describe_ranks(ranks) == ("ranks: 1 on a, 2 on b; 3 GPUs; cuDNN LSTM: yes", True)
-    line, fast = describe_ranks([*ranks, {"host": "c", "device": "1", "kernel": "no (unrolled)"}])
-    assert line.endswith("4 GPUs; cuDNN LSTM: no (unrolled) or yes") and not fast
-    assert describe_ranks([{"host": "a", "device": "-1", "kernel": ""}]) == ("ranks: 1 on a; no GPU", True)
+    ranks = [{"host": host, "device": "0", "kernel": "yes", "exchange": "Horovod"} for host in ("b", "a", "b")]
+    told = "ranks: 1 on a, 2 on b; 3 GPUs; cuDNN LSTM: yes; gradients by Horovod"
+    assert describe_ranks(ranks) == (told, True)
+    line, fast = describe_ranks([*ranks, {**ranks[0], "host": "c", "device": "1", "kernel": "no (unrolled)"}])
+    assert "4 GPUs; cuDNN LSTM: no (unrolled) or yes;" in line and not fast
+    alone = {"host": "a", "device": "-1", "kernel": "", "exchange": ""}
+    assert describe_ranks([alone]) == ("ranks: 1 on a; no GPU", True)

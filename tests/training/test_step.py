@@ -29,7 +29,7 @@ def fresh_model():
 def test_steps_are_those_of_keras_fit(optimizer: str, ids: np.ndarray) -> None:
     import keras
 
-    from training.exchange import ALONE
+    from training.ranks import ALONE
     from training.step import make_train_step
 
     ours, theirs = fresh_model(), fresh_model()
@@ -49,7 +49,7 @@ def test_steps_are_those_of_keras_fit(optimizer: str, ids: np.ndarray) -> None:
 def test_class_weights_are_those_of_keras_and_leave_the_sums_alone() -> None:
     import keras
 
-    from training.exchange import ALONE
+    from training.ranks import ALONE
     from training.step import balanced_weights, make_train_step
 
     weights = balanced_weights(np.bincount(LABELS))
@@ -68,7 +68,7 @@ def test_smoothed_labels_are_those_of_keras_and_leave_the_sums_alone() -> None:
     import keras
     import tensorflow as tf
 
-    from training.exchange import ALONE
+    from training.ranks import ALONE
     from training.step import make_train_step
 
     ours, theirs = fresh_model(), fresh_model()
@@ -94,8 +94,8 @@ def test_every_optimizer_follows_the_schedule_and_takes_its_options(name: str) -
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_goes_on_as_if_it_had_not_been_interrupted(name: str) -> None:
-    from training.exchange import ALONE
     from training.optimizers import make_optimizer
+    from training.ranks import ALONE
     from training.step import make_train_step
 
     def start() -> tuple:
@@ -118,8 +118,8 @@ def test_every_optimizer_goes_on_as_if_it_had_not_been_interrupted(name: str) ->
 def test_adam_is_that_of_keras_to_rounding() -> None:
     import keras
 
-    from training.exchange import ALONE
     from training.optimizers import make_optimizer
+    from training.ranks import ALONE
     from training.step import make_train_step
 
     options = {"beta_1": 0.8, "epsilon": 1e-4, "weight_decay": 0.01, "clipnorm": 0.5}
@@ -158,7 +158,7 @@ def test_a_rank_without_examples_changes_nothing_but_takes_part() -> None:
     """Its gradients are zero: with those of the others, handed in by the exchange, the step is the whole batch's."""
     import keras
 
-    from training.exchange import ALONE
+    from training.ranks import ALONE
     from training.step import make_train_step
 
     alone, empty, sent = fresh_model(), fresh_model(), []

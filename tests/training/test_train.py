@@ -99,10 +99,29 @@ def test_a_run_leaves_what_the_design_says(two_processes: str) -> None:
     )
 
 
-def test_steps_are_traced_for_tensorboard_and_perfetto(two_processes: str) -> None:
-    names = storage.files_below(f"{two_processes}/traces")
-    assert [name for name in names if name.startswith("plugins/profile/") and name.endswith(".xplane.pb")]
-    events = json.loads(storage.read_text(f"{two_processes}/traces/timeline.json"))
+def profile_of(run: str) -> bytes:
+    """TensorFlow's profile of the traced steps."""
+    (name,) = [name for name in storage.files_below(f"{run}/traces") if name.endswith(".xplane.pb")]
+    assert name.startswith("plugins/profile/")
+    return Path(run.removeprefix("file://"), "traces", name).read_bytes()
+
+
+def test_steps_are_traced_for_tensorboard(two_processes: str) -> None:
+    assert b"exchange:" in profile_of(two_processes), "what ranks of one machine wait in"
+    assert not storage.exists(f"{two_processes}/traces/timeline.json")
+
+
+def test_without_shared_memory_horovod_exchanges_the_same_and_traces_it_for_perfetto(
+    two_processes: str, spark: SparkSession, dataset: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    config = dataclasses.replace(TRAINING, path=str(tmp_path / "run"), trace_steps=5, shared_memory=False)
+    train(spark, dataset, MODEL, config)
+    assert any(record.getMessage().endswith("; gradients by Horovod") for record in caplog.records)
+    run = (tmp_path / "run").as_uri()
+    assert_same_weights(run, two_processes, 1e-6)
+    assert b"exchange:" not in profile_of(run)
+    events = json.loads(storage.read_text(f"{run}/traces/timeline.json"))
     assert sum(event.get("name") == "GLOO_ALLGATHER" and event["ph"] == "B" for event in events) >= 4
 
 

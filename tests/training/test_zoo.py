@@ -34,8 +34,8 @@ def test_padding_changes_nothing(architecture: str, layers: int, ngrams: int) ->
 def test_padding_changes_nothing_in_a_step(architecture: str) -> None:
     import keras
 
-    from training.exchange import ALONE
     from training.models import build_model
+    from training.ranks import ALONE
     from training.step import make_train_step
 
     weights = []
@@ -53,8 +53,8 @@ def test_padding_changes_nothing_in_a_step(architecture: str) -> None:
 def test_each_learns_and_is_loaded_without_our_code(architecture: str, ngrams: int, tmp_path: Path) -> None:
     import keras
 
-    from training.exchange import ALONE
     from training.models import build_model
+    from training.ranks import ALONE
     from training.step import make_train_step
 
     keras.utils.set_random_seed(1)

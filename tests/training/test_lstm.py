@@ -1,0 +1,124 @@
+"""LSTM layers, unrolled, against Keras' own."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.tensorflow
+
+BATCH, WIDTH, UNITS = 5, 3, 4
+
+
+def computed(layer: Any, inputs: np.ndarray, mask: np.ndarray | None, state: Any = None) -> tuple[list[Any], set[str]]:
+    """The layer's outputs and all gradients of their weighted sum, and what operations the graph is made of."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *inputs.shape[1:]])])
+    def compute(values: Any) -> list[Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outputs = layer(
+                values, mask=None if mask is None else tf.constant(mask), training=True, initial_state=state
+            )
+            share = tf.reshape(tf.range(float(np.prod(outputs.shape[1:]))), outputs.shape[1:])
+            total = tf.reduce_sum(outputs * (share + 1))
+        return [outputs, *tape.gradient(total, [values, *[weight.value for weight in layer.trainable_weights]])]
+
+    graph = compute.get_concrete_function().graph.as_graph_def()
+    kinds = {node.op for node in [*graph.node, *(node for part in graph.library.function for node in part.node_def)]}
+    return [result.numpy() for result in compute(tf.constant(inputs))], kinds
+
+
+def both_ways(layer: Any, inputs: np.ndarray, mask: np.ndarray | None, state: Any = None) -> tuple[Any, Any]:
+    """What Keras computes, and what it does unrolled."""
+    import keras
+
+    from training.lstm import unrolled
+
+    model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
+    layer.set_weights([np.random.default_rng(7).normal(size=w.shape) for w in layer.get_weights()])
+    own = computed(layer, inputs, mask, state)
+    with unrolled(model):
+        ours = computed(layer, inputs, mask, state)
+    assert computed(layer, inputs, mask, state)[1] == own[1], "the layer is no longer as it was"
+    return own, ours
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), tokens=st.integers(1, 6), sequences=st.booleans(), backwards=st.booleans(), bias=st.booleans())
+def test_outputs_and_gradients_are_those_of_keras(
+    data: Any, tokens: int, sequences: bool, backwards: bool, bias: bool
+) -> None:
+    import keras
+
+    rows = st.lists(st.lists(st.booleans(), min_size=tokens, max_size=tokens), min_size=BATCH, max_size=BATCH)
+    mask = data.draw(st.none() | rows.map(np.array))
+    zeros = sequences and data.draw(st.booleans())  # as Bidirectional sets it
+    layer = keras.layers.LSTM(
+        UNITS, return_sequences=sequences, go_backwards=backwards, use_bias=bias, zero_output_for_mask=zeros
+    )
+    inputs = np.random.default_rng(3).normal(size=(BATCH, tokens, WIDTH)).astype(np.float32)
+    (expected, _), (found, kinds) = both_ways(layer, inputs, mask)
+    assert not any("While" in kind for kind in kinds)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * max(1, np.abs(other).max()))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"recurrent_dropout": 0.1}, {"dropout": 0.1}, {"activation": "relu"}, {"stateful": True},
+     {"zero_output_for_mask": True}, {"dtype": "mixed_bfloat16"}],
+    ids=lambda options: next(iter(options)),
+)  # fmt: skip
+def test_a_layer_with_other_settings_is_left_to_keras(options: dict[str, Any]) -> None:
+    import keras
+
+    from training.lstm import longest_unrolled, unrolled
+
+    layer = keras.layers.LSTM(UNITS, **options)
+    model = keras.Sequential([keras.Input((3, WIDTH), batch_size=BATCH), layer])
+    assert longest_unrolled(model) == 0
+    with unrolled(model):
+        assert "inner_loop" not in vars(layer)
+
+
+def test_a_layer_that_is_given_a_state_is_left_to_keras() -> None:
+    import keras
+    import tensorflow as tf
+
+    state = [tf.fill([BATCH, UNITS], 0.5), tf.fill([BATCH, UNITS], -0.5)]
+    inputs = np.ones((BATCH, 3, WIDTH), np.float32)
+    (expected, own), (found, kinds) = both_ways(keras.layers.LSTM(UNITS), inputs, None, state)
+    assert kinds == own
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_more_tokens_than_it_pays_for_are_left_to_keras() -> None:
+    import keras
+
+    from training.lstm import LONGEST
+
+    inputs = np.ones((BATCH, LONGEST + 1, WIDTH), np.float32)
+    (_, own), (_, kinds) = both_ways(keras.layers.LSTM(UNITS), inputs, None)
+    assert kinds == own
+
+
+@pytest.mark.parametrize("name", ["lstm", "bilstm", "cnn_lstm"])
+def test_the_zoos_layers_are_unrolled_both_ways_and_one_above_the_other(name: str) -> None:
+    import tensorflow as tf
+
+    from training.config import ModelConfig
+    from training.lstm import unrolled
+    from training.models import build_model
+
+    model = build_model(ModelConfig(name, embedding_size=6, units=5, layers=2), vocabulary_size=9, num_labels=3)
+    ids = np.array([[2, 3, 0, 0], [4, 5, 6, 7], [8, 0, 0, 0]], np.int32)
+    expected = model(ids).numpy()
+    with unrolled(model):
+        graph = tf.function(lambda ids: model(ids)).get_concrete_function(tf.TensorSpec([None, 4], tf.int32))
+    assert not any("While" in node.op for node in graph.graph.as_graph_def().node)
+    np.testing.assert_allclose(graph(tf.constant(ids)), expected, atol=1e-6)
