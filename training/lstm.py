@@ -100,7 +100,7 @@ def _inner_loop(
             by_recurrent = tf.zeros_like(recurrent)
             if before:
                 by_recurrent = tf.matmul(tf.concat(before, 0), tf.concat(by_scores[1:], 0), transpose_a=True)
-            all_scores = tf.concat(by_scores[::-1] if layer.go_backwards else by_scores, 0)
+            all_scores = tf.concat([by_scores[place] for place in order], 0)  # token by token
             by_inputs = tf.reshape(tf.matmul(all_scores, kernel, transpose_b=True), [tokens, -1, inputs.shape[2]])
             return [
                 tf.transpose(by_inputs, [1, 0, 2]), tf.matmul(by_token, all_scores, transpose_a=True), by_recurrent,
@@ -142,7 +142,8 @@ def _kept(new: tf.Tensor, old: tf.Tensor | None, keep: tf.Tensor | None) -> tf.T
     """The new state where there is a token, else the old one."""
     if keep is None:
         return new
-    return new * keep if old is None else tf.where(keep > 0, new, old)
+    here = new * keep  # exact, as is the sum below, and faster than a choice by a column of masks
+    return here if old is None else here + old * (1 - keep)
 
 
 def _backward(rounds: list[Round], given: Any, recurrent: tf.Tensor) -> list[tf.Tensor]:

@@ -153,7 +153,7 @@ def row_of(way: Way, rates: dict[tuple[str, int], float], manifest: dict[str, An
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000, help="utterances, of which four fifths train")
+    parser.add_argument("--rows", type=int, default=300_000, help="utterances, of which four fifths train")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="of these alone: fit bare parley pytorch ...")
     options = parser.parse_args()
     dataset = HOME / f"train-{options.rows}"
