@@ -1,8 +1,8 @@
 """Memory in which the ranks of one machine hand each other what a step exchanges.
 
-Horovod's own thread looks once a millisecond whether all ranks have come, and computes for that as long as a third of
-a step takes; here the rank that comes last wakes the others. The memory has no name and the sockets none in a file
-system, so nobody who is killed leaves any of it behind; and as a killed process' sockets close, the others notice.
+Horovod's own thread looks once a millisecond whether all ranks have come, and takes a third of a core for that; here
+the rank that comes last wakes the others. The memory has no name and the sockets none in a file system, so nobody who
+is killed leaves any of it behind; and as a killed process' sockets close, the others notice.
 """
 
 import contextlib
@@ -70,12 +70,12 @@ class Board:
             if self.rank:
                 self._tell()
             for peer in self.peers:
-                turn = NUMBER.unpack(peer.recv(NUMBER.size, socket.MSG_WAITALL) or NUMBER.pack(-1))[0]
-                if turn != self.turn:
-                    raise ConnectionError(f"it is at exchange {turn} in place of {self.turn}")
+                said = peer.recv(NUMBER.size, socket.MSG_WAITALL)
+                if said != NUMBER.pack(self.turn):
+                    raise ConnectionError(f"exchange {self.turn}, but it says {said!r}")
             if not self.rank:
                 self._tell()
-        except (OSError, struct.error) as error:
+        except OSError as error:
             self.close()  # so that the others need not wait for what this one does next
             raise Gone(GONE) from error
 

@@ -152,7 +152,7 @@ class Loop:
             step, where = steps[number - 1], f"step {number} of {len(steps)}"
             watch.now(f"epoch {epoch + 1}, {where}", number == start.step + 1 or step.bucket not in self.traced)
             rate = learning_rate(self.config, epoch + (number - 1) / len(steps))
-            if rate != self.rate:  # to set it takes longer than all else here
+            if rate != self.rate:  # to set it takes longer than all else of the loop
                 self.optimizer.learning_rate.assign(rate)
                 self.rate = rate
             if self.trace:

@@ -92,7 +92,7 @@ def make_train_step(
     def step_of(tokens: int | None) -> Callable[..., tf.Tensor]:
         """A graph of its own for each width that is unrolled, one for all others."""
         examples = [tf.TensorSpec([None], kind) for kind in (tf.int32, tf.float32)]
-        # itself and not its tf.function, which takes longer than the graph's first layer to find out that it is the one
+        # and not by way of a tf.function, which takes 0.15 ms a step to find the graph for its arguments
         return tf.function(step).get_concrete_function(tf.TensorSpec([None, tokens], tf.int32), *examples)
 
     longest = longest_unrolled(model)

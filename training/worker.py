@@ -120,6 +120,7 @@ def _train_on(
     build = partial(build_model, job.model, manifest.vocabulary_size, manifest.num_labels, vectors)
     model = build(mixed_precision=job.training.mixed_precision)
     device = os.environ["CUDA_VISIBLE_DEVICES"]
+    watch.now("waiting for all ranks", patient=True)
     # what is on a GPU travels from there
     ranks = meet(job.attempt, model.weights, in_memory=job.training.shared_memory and device == "-1")
     announce(job.run, rank, device=device, kernel=recurrent_kernel(model), exchange=ranks.way)
@@ -128,7 +129,7 @@ def _train_on(
         words, labels = (read_lines(f"{job.dataset}/{name}.txt") for name in ("vocabulary", "labels"))
         carry_over(model, job.model, job.training.start_from, words, labels)
     optimizer = make_optimizer(job.training)
-    watch.now("waiting for all ranks", patient=True)
+    watch.now("waiting for the first weights", patient=True)
     steps = job.training.trace_steps
     trace = Trace(job.run, steps, ranks.way) if rank == 0 and steps else None
     loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, ranks, trace)

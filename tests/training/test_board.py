@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.board import GONE, Board, Gone, open_board
+from training.board import GONE, NUMBER, Board, Gone, open_board
 
 SPAWN = multiprocessing.get_context("spawn")
 SIZE = 1 << 16
@@ -133,7 +133,7 @@ def one_behind(board: Board, rank: int) -> str:
 
 def test_ranks_that_are_not_at_the_same_exchange_are_told_apart() -> None:
     first, other = on_boards(one_behind, 2)
-    assert first == f"{GONE}; it is at exchange 2 in place of 1" and other.startswith(GONE)
+    assert first == f"{GONE}; exchange 1, but it says {NUMBER.pack(2)!r}" and other.startswith(GONE)
 
 
 ELSEWHERE = """
