@@ -37,6 +37,7 @@ def summing(pipe: Connection) -> Callable[[int], int]:
 def rank_of(pipe: Connection, work: Callable[[Board, int], Any], name: str, rank: int, ranks: int) -> None:
     board = open_board(name, rank, ranks, SIZE, summing(pipe))
     pipe.send(work(board, rank) if board else None)
+    pipe.recv()  # until all are through: what ends with a process is no work of the board's
 
 
 def add_totals(pipes: list[Connection]) -> None:
@@ -62,10 +63,15 @@ def on_boards(work: Callable[[Board, int], Any], ranks: int) -> list[Any]:
     found: list[Any] = []
     for process, pipe in zip(processes, pipes, strict=True):
         try:
+            assert pipe.poll(60), f"rank {len(found)} waits for ever"
             found.append(pipe.recv())
         except EOFError:
             process.join()
             found.append(process.exitcode)
+    for process, pipe in zip(processes, pipes, strict=True):
+        if process.is_alive():
+            pipe.send("go")
+        process.join()
     return found
 
 
