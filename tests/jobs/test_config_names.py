@@ -18,7 +18,8 @@ model.ngram_size model.word_vectors model.word_vectors_frozen
 training.path training.processes training.epochs training.batch_size training.optimizer training.optimizer_options
 training.learning_rate training.warmup_epochs training.decay training.early_stopping_epochs training.start_from
 training.checkpoint_minutes training.max_restarts training.min_processes training.stall_seconds training.trace_steps
-training.mixed_precision training.seed training.class_weights training.label_smoothing training.calibrated
+training.shared_memory training.mixed_precision training.seed training.class_weights training.label_smoothing
+training.calibrated
 training.word_dropout training.word_swap
 evaluation.path evaluation.input evaluation.minimum_accuracy evaluation.minimum_intent_f1
 registry.path registry.name registry.version registry.keep_versions
