@@ -130,6 +130,8 @@ def open_board(name: str, rank: int, ranks: int, size: int, total: Callable[[int
             done = 0
         if total(done) < ranks:
             stages.close()
+            if board:
+                board.close()
             return None
     return board
 

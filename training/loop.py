@@ -115,7 +115,6 @@ class Loop:
         words = words_of_a_step(self.files, manifest.buckets, config.batch_size)
         self.train_step = make_train_step(model, optimizer, ranks, weights, config.label_smoothing, words)
         self.evaluation_step = make_evaluation_step(model)
-        self.rate = math.nan  # at which the optimizer learns
         self.traced: set[int] = set()  # buckets whose first step is done, which takes long
         self.drawn: Ints = np.zeros(0, np.int64)  # how often each source of random numbers is asked in a step
 
@@ -151,10 +150,7 @@ class Loop:
         for number in range(start.step + 1, len(steps) + 1):
             step, where = steps[number - 1], f"step {number} of {len(steps)}"
             watch.now(f"epoch {epoch + 1}, {where}", number == start.step + 1 or step.bucket not in self.traced)
-            rate = learning_rate(self.config, epoch + (number - 1) / len(steps))
-            if rate != self.rate:  # to set it takes longer than all else of the loop
-                self.optimizer.learning_rate.assign(rate)
-                self.rate = rate
+            self.optimizer.learning_rate.assign(learning_rate(self.config, epoch + (number - 1) / len(steps)))
             if self.trace:
                 self.trace.next_step()
             ready = time.monotonic()

@@ -1,8 +1,8 @@
-"""Keras' LSTM layers on a CPU, with the same weights and, to rounding, the same results, in two thirds of the time.
+"""Keras' LSTM layers on a CPU, with the same weights and, to rounding, the same results, in three quarters of the time.
 
 Keras makes a loop whose gradient TensorFlow finds by keeping each tensor of each round; here a step of training has the
 rounds one behind the other, and their gradient by hand (Hochreiter and Schmidhuber 1997, with forget gates: Gers et al.
-2000). What does not depend on the round before, three quarters of the arithmetic, is done for all rounds at once, and
+2000). What does not depend on the round before, two thirds of the arithmetic, is done for all rounds at once, and
 the first round has no state to multiply. A GPU has cuDNN's kernel instead.
 
 B examples, T tokens, E inputs and H units; gates are in Keras' order: input, forget, candidate, output.
@@ -82,10 +82,23 @@ def _inner_loop(
     begins_with_zeros = len(made) == 2 and all(a is b for a, b in zip(made, initial_state, strict=True))
     if not begins_with_zeros or tokens is None or tokens > LONGEST:
         return type(layer).inner_loop(layer, sequences, initial_state, mask=mask, training=training)
-    masks = None if mask is None else tf.unstack(tf.cast(mask, tf.float32)[..., tf.newaxis], axis=1)
+    hidden = _states(layer, sequences, mask)
+    outputs = tf.stack(hidden, 1) if layer.return_sequences else hidden[-1][:, tf.newaxis]
+    if mask is not None and layer.zero_output_for_mask:
+        kept = tf.reverse(mask, [1]) if layer.go_backwards else mask  # in the order of the rounds, as the outputs
+        outputs *= tf.cast(kept, tf.float32)[..., tf.newaxis]
+    return hidden[-1], outputs, list(initial_state)  # nobody asks these layers for their states
+
+
+def _states(layer: Any, sequences: tf.Tensor, mask: Any) -> list[tf.Tensor]:
+    """The hidden states [B, H] behind each round, or behind the last one where the layer gives no other."""
+    tokens, masks = sequences.shape[1], None
+    if mask is not None:
+        masks = tf.unstack(tf.cast(mask, tf.float32)[..., tf.newaxis], axis=1)
     weights = [tf.convert_to_tensor(weight) for weight in (layer.cell.kernel, layer.cell.recurrent_kernel)]
     bias = tf.convert_to_tensor(layer.cell.bias) if layer.use_bias else tf.zeros(weights[0].shape[1])
     order = range(tokens)[::-1] if layer.go_backwards else range(tokens)
+    behind = tokens if layer.return_sequences else 1  # rounds, from the last, whose states are given
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def compute(inputs: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor) -> Any:
@@ -94,28 +107,17 @@ def _inner_loop(
         hidden, rounds = _forward(scores, masks, recurrent, order)
 
         def gradient(*by_hidden: tf.Tensor) -> list[tf.Tensor]:
-            given = by_hidden if layer.return_sequences else [None] * (tokens - 1) + list(by_hidden)
-            by_scores = _backward(rounds, given, recurrent)  # in the order of the rounds
-            before = [one.hidden_before for one in rounds[1:]]
-            by_recurrent = tf.zeros_like(recurrent)
-            if before:
-                by_recurrent = tf.matmul(tf.concat(before, 0), tf.concat(by_scores[1:], 0), transpose_a=True)
+            by_scores = _backward(rounds, [None] * (tokens - behind) + list(by_hidden), recurrent)
             all_scores = tf.concat([by_scores[place] for place in order], 0)  # token by token
             by_inputs = tf.reshape(tf.matmul(all_scores, kernel, transpose_b=True), [tokens, -1, inputs.shape[2]])
             return [
-                tf.transpose(by_inputs, [1, 0, 2]), tf.matmul(by_token, all_scores, transpose_a=True), by_recurrent,
-                tf.reduce_sum(all_scores, 0),
+                tf.transpose(by_inputs, [1, 0, 2]), tf.matmul(by_token, all_scores, transpose_a=True),
+                _by_recurrent(rounds, by_scores, recurrent), tf.reduce_sum(all_scores, 0),
             ]  # fmt: skip
 
-        return hidden if layer.return_sequences else hidden[-1], gradient
+        return hidden[-behind:], gradient
 
-    hidden = compute(sequences, *weights, bias)
-    if not layer.return_sequences:
-        return hidden, hidden[:, tf.newaxis], list(initial_state)  # nobody asks these layers for their states
-    outputs = tf.stack(hidden, 1)  # in the order of the rounds, as Keras has them
-    if masks and layer.zero_output_for_mask:
-        outputs *= tf.stack(masks[::-1] if layer.go_backwards else masks, 1)
-    return hidden[-1], outputs, list(initial_state)
+    return list(compute(sequences, *weights, bias))
 
 
 def _forward(
@@ -168,6 +170,14 @@ def _backward(rounds: list[Round], given: Any, recurrent: tf.Tensor) -> list[tf.
             by_hidden = _sum(hidden_past, tf.matmul(by_scores[-1], recurrent, transpose_b=True))
             by_cell = _sum(cell_past, cell_here * one.forget)
     return by_scores[::-1]
+
+
+def _by_recurrent(rounds: list[Round], by_scores: list[tf.Tensor], recurrent: tf.Tensor) -> tf.Tensor:
+    """The gradient by the recurrent weights [H, 4H], from those by the scores of each round."""
+    if len(rounds) == 1:
+        return tf.zeros_like(recurrent)
+    before = tf.concat([one.hidden_before for one in rounds[1:]], 0)
+    return tf.matmul(before, tf.concat(by_scores[1:], 0), transpose_a=True)
 
 
 def _parted(gradient: tf.Tensor | None, keep: tf.Tensor | None) -> tuple[tf.Tensor | None, tf.Tensor | None]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from training.board import Board, open_board
 
 Tensors = list[tf.Tensor]
+MEMORY, HOROVOD = "shared memory", "Horovod"
 COUNTS = 1 << 20  # bytes, for what else than weights and gradients is added up
 
 
@@ -18,10 +19,11 @@ class Ranks(NamedTuple):
     """What one rank does with all others, who call the same in the same order."""
 
     add: Callable[..., Tensors]  # (tensors of one type, name="step") -> their sums over all ranks
-    # (whole, rows) -> the sums of `whole`, and of each of `rows` those of all ranks, rank by rank
+    # (whole, rows) -> the sums of `whole`, and of each of `rows` those of all ranks, rank by rank; None: `add`, and one
+    # has all the rows
     combine: Callable[[Tensors, Tensors], tuple[Tensors, Tensors]] | None = None
     copy: Callable[[Sequence[tf.Variable]], object] = lambda variables: None  # sets them to what rank 0 has
-    way: str = ""
+    way: str = ""  # MEMORY or HOROVOD, where there are several
 
 
 ALONE = Ranks(lambda tensors, name="step": tensors)
@@ -44,7 +46,7 @@ def meet(name: str, weights: Sequence[keras.Variable], in_memory: bool) -> Ranks
     if number > 1 and total(int(in_memory)) == number:
         rows = sum(variable.shape[0] for variable in weights if variable.shape)  # the word in front of each
         size = sum(int(np.prod(variable.shape)) for variable in weights) + rows
-        board = open_board(name, rank, number, 8 * size + COUNTS, total)
+        board = open_board(name, rank, number, 8 * size + COUNTS, total)  # 8 bytes hold a number of any type
     if number > 1 and not board:
         return by_horovod(number)
     hvd.shutdown()
@@ -71,7 +73,7 @@ def by_memory(board: Board) -> Ranks:
         for variable in variables:
             variable.assign(board.of_first(variable.numpy()))
 
-    return Ranks(lambda tensors, name="step": combine(tensors, [])[0], combine, copy, "shared memory")
+    return Ranks(lambda tensors, name="step": combine(tensors, [])[0], combine, copy, MEMORY)
 
 
 def _combined(board: Board, number: int, *parts: np.ndarray) -> list[np.ndarray]:
@@ -84,7 +86,7 @@ def by_horovod(number: int) -> Ranks:
     import horovod.tensorflow as hvd
 
     combine = partial(_in_one, number) if number == 2 else _in_several
-    return Ranks(_add, combine, partial(hvd.broadcast_variables, root_rank=0), way="Horovod")
+    return Ranks(_add, combine, partial(hvd.broadcast_variables, root_rank=0), HOROVOD)
 
 
 def _add(tensors: Tensors, name: str = "step") -> Tensors:

@@ -1,8 +1,9 @@
 """The training step: what N processes compute is what one would with the same global batch.
 
 Each rank takes the gradients of its *summed* loss; one exchange adds them up together with the sums of loss, hits and
-examples; the total is divided by the global number of examples. No mean of means anywhere. An embedding has an exchange
-of its own (exchange.py), and batch normalisation two a layer and as many for its gradients (normalization.py).
+examples; the total is divided by the global number of examples. No mean of means anywhere. What of an
+embedding travels is in exchange.py; batch normalisation has two more a layer and as many for its gradients
+(normalization.py).
 """
 
 import functools

@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from preprocessing import storage
+from training.ranks import HOROVOD
 
 WARM = 20  # steps before, among which those that make TensorFlow's functions
 DIRECTORY = "traces"  # of the run: a log directory of TensorBoard's, and timeline.json for Perfetto
@@ -19,7 +20,7 @@ class Trace:
     """Watches so many steps of this process, which is rank 0, once it is warm."""
 
     def __init__(self, run: str, steps: int, way: str) -> None:
-        self.run, self.first, self.last, self.by_horovod = run, WARM + 1, WARM + steps, way == "Horovod"
+        self.run, self.first, self.last, self.by_horovod = run, WARM + 1, WARM + steps, way == HOROVOD
         self.number = 0
         self.directory: tempfile.TemporaryDirectory[str] | None = None
         self.running = False

@@ -80,7 +80,9 @@ def _train(job: TrainJob, watch: Watch, reporter: Reporter | None) -> dict[str, 
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
-    if device == "-1":  # else as many more as the machine has cores, which keep those of the other ranks from theirs
+    if (
+        device == "-1"
+    ):  # by itself TensorFlow takes as many again as the machine has cores, those of the other ranks too
         tf.config.threading.set_inter_op_parallelism_threads(job.threads)
     if job.training.trace_steps:
         os.environ["HOROVOD_TIMELINE"] = "DYNAMIC"  # begun later
