@@ -146,11 +146,13 @@ class Loop:
         seeds = [self.config.seed, epoch, self.rank]
         reseed(self.model, seeds, start.draws)
         steps = epoch_steps(self.files, self.config.batch_size, self.config.seed, epoch)
-        rows, began = self.schedule.epoch_rows(epoch), time.monotonic() - start.seconds
+        rows, began, rate = self.schedule.epoch_rows(epoch), time.monotonic() - start.seconds, math.nan
         for number in range(start.step + 1, len(steps) + 1):
             step, where = steps[number - 1], f"step {number} of {len(steps)}"
             watch.now(f"epoch {epoch + 1}, {where}", number == start.step + 1 or step.bucket not in self.traced)
-            self.optimizer.learning_rate.assign(learning_rate(self.config, epoch + (number - 1) / len(steps)))
+            before, rate = rate, learning_rate(self.config, epoch + (number - 1) / len(steps))
+            if rate != before:  # to set it takes as long as all else that the loop does in a step
+                self.optimizer.learning_rate.assign(rate)
             if self.trace:
                 self.trace.next_step()
             ready = time.monotonic()
