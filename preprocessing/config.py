@@ -60,7 +60,7 @@ class DatasetConfig:
     split_by: str = "hash"  # of the dialog, which new data does not move; or "date": the newest dialogs test
     split_salt: str = "parley"  # of the hash; another one moves every dialog
     out_of_scope: str = ""  # the intent that means none of the others
-    files_per_split: int = 8  # no fewer than training.processes
+    files_per_split: int = 8  # with fewer than training.processes some of these have nothing to do
     max_rejected_fraction: float = 0.05
     duplicates: str = "keep"  # or "train": validation and test have no text that training has
     reference: str = ""  # URI of an earlier dataset, to measure the drift since then; "current": the published model's

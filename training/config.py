@@ -15,6 +15,7 @@ OPTIMIZERS = (
 UNFIT_OPTIONS = {
     "learning_rate": "it is training.learning_rate",
     "use_ema": "the model would not get the averaged weights",
+    "gradient_accumulation_steps": "training.batch_size may be as large, and counts each example as much",
     "loss_scale_factor": "training.mixed_precision scales the loss where that is needed",
 }
 PRECISIONS = ("none", "bfloat16", "float16")
@@ -29,6 +30,7 @@ class ModelConfig:
     units: int = 128  # of each recurrent layer; filters of each width of a convolution
     layers: int = 1  # recurrent ones
     dropout: float = 0.3
+    recurrent_dropout: float = 0.0  # of the state between words; such layers are Keras' slower loops
     ngrams: int = 1  # words of the longest runs that have a vector of their own, beside what the network says; 1: none
     ngram_buckets: int = 100_000  # such vectors; runs share them by their hash
     ngram_size: int = 16  # numbers in each, for each length of the runs
@@ -45,7 +47,8 @@ class ModelConfig:
         )
         for key in ("embedding_size", "units", "layers", "ngrams", "ngram_buckets", "ngram_size"):
             require(getattr(self, key) >= 1, f"model.{key}", "at least 1", getattr(self, key))
-        require(0 <= self.dropout < 1, "model.dropout", "from 0 to below 1", self.dropout)
+        for key in ("dropout", "recurrent_dropout"):
+            require(0 <= getattr(self, key) < 1, f"model.{key}", "from 0 to below 1", getattr(self, key))
         wanted = "false, or model.word_vectors the URI of a file"
         require(not (self.word_vectors_frozen and not self.word_vectors), "model.word_vectors_frozen", wanted, True)
 

@@ -83,7 +83,8 @@ def train(
         }  # fmt: skip
         storage.write_json(f"{run}/manifest.json", facts)
     log.info(
-        "best epoch %d: validation accuracy %.4f, loss %.4f; model in %s/model (%.0f s)",
+        "best epoch %d: validation accuracy %.4f, loss %.4f; model in %s/model, beside it history.csv, checkpoints "
+        "and TensorBoard's events (%.0f s)",
         best["epoch"], best["validation_accuracy"], best["validation_loss"], run, facts["seconds"],
     )  # fmt: skip
     return facts
@@ -119,13 +120,14 @@ def check_model(model: ModelConfig, training: TrainingConfig) -> None:
 
 
 def check_files(manifest: DatasetManifest, processes: int) -> None:
-    """Raises UserError where there are fewer files than processes."""
+    """Warns where there are fewer files than processes, some of which then have nothing to do."""
     files = len(manifest.splits["train"])
     if files < processes:
-        raise UserError(
-            f"training.processes = {processes}, but the training split has {files} files, and each process needs one: "
-            f"lower it, or run preprocess with dataset.files_per_split of at least {processes}"
-        )
+        log.warning(
+            "training.processes = %d, but the training split has %d files, and a process without one has nothing to do "
+            "but wait: lower it, or run preprocess with dataset.files_per_split of at least %d",
+            processes, files, processes,
+        )  # fmt: skip
 
 
 def warn_of_small_batch(training: TrainingConfig) -> None:

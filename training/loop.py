@@ -50,10 +50,10 @@ class Epoch(NamedTuple):
         }  # fmt: skip
 
 
-def learning_rate(config: TrainingConfig, epochs_done: float) -> float:
-    """Learning rate after so many epochs, which need not be whole: linear warm-up, then the configured decay."""
-    if epochs_done < config.warmup_epochs:
-        return config.learning_rate * epochs_done / config.warmup_epochs
+def learning_rate(config: TrainingConfig, epochs_done: float, step: float) -> float:
+    """Learning rate of a step of so many epochs, after so many: linear warm-up, then the configured decay."""
+    if epochs_done < config.warmup_epochs:  # by the end of the step, as with a rate of 0 it would do nothing
+        return config.learning_rate * min((epochs_done + step) / config.warmup_epochs, 1)
     if config.decay == "none":
         return config.learning_rate
     share = (epochs_done - config.warmup_epochs) / max(config.epochs - config.warmup_epochs, 1e-9)
@@ -83,6 +83,11 @@ def count_draws(model: keras.Model, seeds: Sequence[int]) -> list[int]:
 
 def _random_states(model: keras.Model) -> list[keras.Variable]:
     return [variable for variable in model.variables if "seed_generator_state" in variable.path]
+
+
+def has_state(model: keras.Model) -> bool:
+    """Whether a layer has variables that are never trained, as the moving averages of batch normalisation."""
+    return any(layer._non_trainable_variables for layer in model._flatten_layers())
 
 
 class Diverged(RuntimeError):
@@ -150,7 +155,7 @@ class Loop:
         for number in range(start.step + 1, len(steps) + 1):
             step, where = steps[number - 1], f"step {number} of {len(steps)}"
             watch.now(f"epoch {epoch + 1}, {where}", number == start.step + 1 or step.bucket not in self.traced)
-            before, rate = rate, learning_rate(self.config, epoch + (number - 1) / len(steps))
+            before, rate = rate, learning_rate(self.config, epoch + (number - 1) / len(steps), 1 / len(steps))
             if rate != before:  # to set it takes as long as all else that the loop does in a step
                 self.optimizer.learning_rate.assign(rate)
             if self.trace:
@@ -181,9 +186,9 @@ class Loop:
     def _keep_undisturbed(self, done: Position, start: Position, recorder: Recorder) -> None:
         """A checkpoint of the steps done before one that failed, as other ranks are gone; it changed no weight yet.
 
-        None where a model has state besides: it may have changed the moving averages of batch normalisation.
+        None where the model has state besides, which the step that failed may have changed.
         """
-        if all("seed_generator_state" in variable.path for variable in self.model.non_trainable_variables):
+        if not has_state(self.model):
             draws = np.asarray(start.draws or 0) + self.drawn * (done.step - start.step)
             recorder.keep(done._replace(draws=draws.tolist()))
             recorder.wait()

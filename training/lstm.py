@@ -80,13 +80,14 @@ def _inner_loop(
     """In the place of the layer's own: last output [B, H], outputs [B, T, H] or [B, 1, H], and states."""
     tokens = sequences.shape[1]
     begins_with_zeros = len(made) == 2 and all(a is b for a, b in zip(made, initial_state, strict=True))
-    if not begins_with_zeros or tokens is None or tokens > LONGEST:
+    by_token = mask is None or mask.shape.rank == 2
+    if not begins_with_zeros or not by_token or tokens is None or tokens > LONGEST:
         return type(layer).inner_loop(layer, sequences, initial_state, mask=mask, training=training)
     hidden = _states(layer, sequences, mask)
     outputs = tf.stack(hidden, 1) if layer.return_sequences else hidden[-1][:, tf.newaxis]
     if mask is not None and layer.zero_output_for_mask:
         kept = tf.reverse(mask, [1]) if layer.go_backwards else mask  # in the order of the rounds, as the outputs
-        outputs *= tf.cast(kept, tf.float32)[..., tf.newaxis]
+        outputs *= tf.cast(tf.cast(kept, tf.bool), tf.float32)[..., tf.newaxis]
     return hidden[-1], outputs, list(initial_state)  # nobody asks these layers for their states
 
 
@@ -94,7 +95,8 @@ def _states(layer: Any, sequences: tf.Tensor, mask: Any) -> list[tf.Tensor]:
     """The hidden states [B, H] behind each round, or behind the last one where the layer gives no other."""
     tokens, masks = sequences.shape[1], None
     if mask is not None:
-        masks = tf.unstack(tf.cast(mask, tf.float32)[..., tf.newaxis], axis=1)
+        kept = tf.cast(tf.cast(mask, tf.bool), tf.float32)  # to Keras a mask of word ids is one, too
+        masks = tf.unstack(kept[..., tf.newaxis], axis=1)
     weights = [tf.convert_to_tensor(weight) for weight in (layer.cell.kernel, layer.cell.recurrent_kernel)]
     bias = tf.convert_to_tensor(layer.cell.bias) if layer.use_bias else tf.zeros(weights[0].shape[1])
     order = range(tokens)[::-1] if layer.go_backwards else range(tokens)

@@ -49,11 +49,11 @@ def build_model(
 ) -> keras.Model:  # fmt: skip
     """The configured model with fresh weights, but for the word vectors [V, E]; in these, NaN is a word without.
 
-    Raises UserError where it does not give [B, num_labels].
+    Raises UserError where it is no model of ids [B, T] that gives [B, num_labels].
     """
     builder = find_builder(config.architecture)
     with computing_in(mixed_precision):
-        model = builder(config, vocabulary_size, num_labels)
+        model = taking_any_width(builder(config, vocabulary_size, num_labels), config.architecture)
     if model.output_shape != (None, num_labels):
         raise UserError(
             f"model.architecture = '{config.architecture}' gives outputs of shape {model.output_shape}, "
@@ -64,9 +64,33 @@ def build_model(
     return model
 
 
+def taking_any_width(model: object, architecture: str) -> keras.Model:
+    """The user's model for batches of any width T: one of a fixed width gets them padded with zeros, or cut, to that.
+
+    Raises UserError where it is no functional or sequential model with one input of ids.
+    """
+    inputs = getattr(model, "inputs", None)  # which others than functional and sequential ones lack
+    if not isinstance(model, keras.Model) or not inputs or len(inputs) > 1:
+        raise UserError(
+            f"model.architecture = '{architecture}' returns {type(model).__name__}: it must be a functional or "
+            "sequential Keras model that begins with one keras.Input, of word ids"
+        )
+    if len(inputs[0].shape) != 2:
+        raise UserError(
+            f"model.architecture = '{architecture}' takes inputs of shape {inputs[0].shape}, not (None, None): it must "
+            "begin with keras.Input((None,), dtype='int32'), the ids of the words"
+        )
+    width = inputs[0].shape[1]
+    if width is None:
+        return model
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    padding = keras.ops.repeat(keras.ops.zeros_like(ids[:, :1]), width, axis=1)
+    return keras.Model(ids, model(keras.ops.concatenate([ids, padding], axis=1)[:, :width]), name=model.name)
+
+
 def set_word_vectors(model: keras.Model, config: ModelConfig, vectors: np.ndarray) -> None:
     """Puts the vectors into the model's embedding. Raises UserError where it has none of their shape."""
-    embeddings = [layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)]
+    embeddings = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Embedding)]
     fitting = [layer for layer in embeddings if tuple(layer.embeddings.shape) == vectors.shape]
     if not fitting:
         found = [tuple(layer.embeddings.shape) for layer in embeddings] or "none"

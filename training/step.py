@@ -81,6 +81,7 @@ def make_train_step(
             probabilities = model(ids, training=True)
             shares = weights if class_weights is None else weights * tf.gather(class_weights, labels)
             loss = tf.reduce_sum(cross_entropies(labels, probabilities, label_smoothing) * shares)
+            loss += _penalty(model) * tf.reduce_sum(weights)
             loss = optimizer.scale_loss(loss)  # by 1, but for float16: the optimizer undoes it
         sums = example_sums(labels, weights, probabilities)
         gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients="zero")
@@ -103,6 +104,11 @@ def make_train_step(
         return step_of(tokens if tokens <= longest else None)(*map(tf.constant, with_weights(ids, labels)))
 
     return train
+
+
+def _penalty(model: keras.Model) -> tf.Tensor:
+    """What the model's own layers add to the mean loss of a batch: regularizers, and `add_loss`."""
+    return tf.add_n([tf.cast(loss, tf.float32) for loss in model.losses]) if model.losses else tf.zeros([])
 
 
 def balanced_weights(counts: np.ndarray) -> np.ndarray:

@@ -100,9 +100,7 @@ def _without_padding(hidden: Any, mask: Any) -> Any:
 
 
 def _both_ways(layer: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda units, return_sequences, name: keras.layers.Bidirectional(
-        layer(units, return_sequences=return_sequences), name=name
-    )
+    return lambda units, name, **options: keras.layers.Bidirectional(layer(units, **options), name=name)
 
 
 def _recurrent(
@@ -111,7 +109,8 @@ def _recurrent(
     """The states [B, H] behind the last word, or with `sequences` behind each [B, T, H], of `config.layers` layers."""
     for number in range(1, config.layers + 1):
         whole = sequences or number < config.layers
-        hidden = layer(config.units, return_sequences=whole, name=f"{name}_{number}")(hidden, mask=mask)
+        options = {"return_sequences": whole, "recurrent_dropout": config.recurrent_dropout}
+        hidden = layer(config.units, name=f"{name}_{number}", **options)(hidden, mask=mask)
     return hidden
 
 

@@ -178,6 +178,7 @@ def test_a_mistake_is_named(override: str, message: str) -> None:
         "model.word_vectors_frozen=true", "dataset.typos=1.1", "training.class_weights=x",
         "training.learning_rate=0", "training.warmup_epochs=-1", "training.decay=linear",
         "training.early_stopping_epochs=-1", "training.label_smoothing=1", "training.optimizer=adm",
+        "training.optimizer_options={gradient_accumulation_steps = 4}",
         "training.optimizer_options={learning_rate = 1}", "training.optimizer_options={use_ema = true}",
         "training.checkpoint_minutes=-1", "training.max_restarts=-1", "training.min_processes=0",
         "training.min_processes=3", "training.stall_seconds=0", "training.mixed_precision=fp16",

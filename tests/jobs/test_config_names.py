@@ -13,8 +13,8 @@ dataset.context_turns dataset.min_count dataset.vocabulary dataset.validation_fr
 dataset.split_by dataset.split_salt dataset.out_of_scope dataset.files_per_split dataset.max_rejected_fraction
 dataset.duplicates dataset.reference dataset.typos
 word_vectors.path word_vectors.size word_vectors.window word_vectors.min_count word_vectors.epochs word_vectors.seed
-model.architecture model.embedding_size model.units model.layers model.dropout model.ngrams model.ngram_buckets
-model.ngram_size model.word_vectors model.word_vectors_frozen
+model.architecture model.embedding_size model.units model.layers model.dropout model.recurrent_dropout model.ngrams
+model.ngram_buckets model.ngram_size model.word_vectors model.word_vectors_frozen
 training.path training.processes training.epochs training.batch_size training.optimizer training.optimizer_options
 training.learning_rate training.warmup_epochs training.decay training.early_stopping_epochs training.start_from
 training.checkpoint_minutes training.max_restarts training.min_processes training.stall_seconds training.trace_steps

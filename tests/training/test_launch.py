@@ -9,8 +9,9 @@ from pyspark.sql import SparkSession
 
 from preprocessing import storage
 from preprocessing.errors import UserError
+from preprocessing.manifest import read_manifest
 from training.config import ModelConfig, TrainingConfig
-from training.launch import train, warn_of_small_batch
+from training.launch import check_files, train, warn_of_small_batch
 
 pytestmark = pytest.mark.spark
 
@@ -25,10 +26,12 @@ def refusal(spark: SparkSession, dataset: str, run: Path, **changes: object) -> 
     return str(caught.value)
 
 
-def test_more_processes_than_files(spark: SparkSession, dataset: str, tmp_path: Path) -> None:
-    message = refusal(spark, dataset, tmp_path / "run", processes=6)
-    assert "training.processes = 6, but the training split has 5 files" in message
-    assert "dataset.files_per_split of at least 6" in message
+@pytest.mark.parametrize(("processes", "warned"), [(6, True), (5, False)])
+def test_more_processes_than_files_are_said(
+    dataset: str, caplog: pytest.LogCaptureFixture, processes: int, warned: bool
+) -> None:
+    check_files(read_manifest(dataset), processes)
+    assert ("training.processes = 6, but the training split has 5 files" in caplog.text) is warned
 
 
 def test_more_processes_than_slots(spark: SparkSession, dataset: str, tmp_path: Path) -> None:

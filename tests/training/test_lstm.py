@@ -67,6 +67,16 @@ def test_outputs_and_gradients_are_those_of_keras(
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * max(1, np.abs(other).max()))
 
 
+def test_a_mask_of_word_ids_is_one_of_words() -> None:
+    import keras
+
+    ids, inputs = np.array([[4, 7, 0]] * BATCH), np.ones((BATCH, 3, WIDTH), np.float32)
+    (expected, _), (found, kinds) = both_ways(keras.layers.LSTM(UNITS, return_sequences=True), inputs, ids)
+    assert not any("While" in kind for kind in kinds)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * max(1, np.abs(other).max()))
+
+
 @pytest.mark.parametrize(
     "options",
     [{"recurrent_dropout": 0.1}, {"dropout": 0.1}, {"activation": "relu"}, {"stateful": True},

@@ -16,6 +16,21 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.horovod]
 WORDS, LABELS = 30, 4
 
 
+def penalised_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any:
+    """A user's own, whose weights are kept small."""
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(vocabulary_size, 6, embeddings_regularizer="l2", mask_zero=True),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(num_labels, kernel_regularizer="l1", activation="softmax"),
+        ]
+    )
+
+
 def own_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any:
     """A user's own, with Keras' batch normalisation of words, padding aside, and of utterances, far from 0."""
     import keras
@@ -36,9 +51,10 @@ def own_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any
 
 HALVES = {"bfloat16": 1e-4, "float16": 2e-5}  # how far apart they may be: each rank rounds its own sums
 CLIPPED = {"momentum": 0.9, "nesterov": True, "global_clipnorm": 0.1, "weight_decay": 0.01}
+RECURRENT = ("lstm", "bilstm", "bigru", "bigru_attention", "cnn_lstm")
 # architecture and how it is trained; more than those would prove no more
 CASES = {
-    **{name: (name, TrainingConfig(learning_rate=0.01)) for name in ("lstm", "own")},
+    **{name: (name, TrainingConfig(learning_rate=0.01)) for name in (*RECURRENT, "own", "penalised")},
     # of one utterance batch normalisation leaves a gradient of rounding errors, which Adam makes as large as any other
     "cnn": ("cnn", TrainingConfig(learning_rate=0.1, optimizer="sgd")),
     "smoothed": ("lstm", TrainingConfig(learning_rate=0.01, label_smoothing=0.2)),
@@ -47,6 +63,7 @@ CASES = {
     **{name: ("fasttext", TrainingConfig(learning_rate=0.01, optimizer=name)) for name in OPTIMIZERS},
     **{half: ("lstm", TrainingConfig(learning_rate=0.1, optimizer="sgd", mixed_precision=half)) for half in HALVES},
 }
+BY_FOUR = ["lstm", "cnn", "own", "penalised", "ngrams"]
 
 
 def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -69,7 +86,7 @@ def trained(case: str, ranks: Any, words: float, rank: int, processes: int) -> l
 
     architecture, config = CASES[case]
     keras.utils.set_random_seed(3)
-    build = {**ZOO, "own": own_model}[architecture]
+    build = {**ZOO, "own": own_model, "penalised": penalised_model}[architecture]
     with computing_in(config.mixed_precision):
         ngrams = 4 if case == "ngrams" else 1
         model = build(ModelConfig(embedding_size=8, units=6, dropout=0.0, ngrams=ngrams), WORDS, LABELS)
@@ -101,7 +118,7 @@ def alone_and_together(cases: list[str], way: str) -> dict[str, tuple[list[np.nd
 
 
 @pytest.mark.parametrize("way", ["shared memory", "Horovod"])
-@pytest.mark.parametrize(("processes", "cases"), [(2, [*CASES]), (4, ["lstm", "cnn", "own", "ngrams"])], ids=["2", "4"])
+@pytest.mark.parametrize(("processes", "cases"), [(2, [*CASES]), (4, BY_FOUR)], ids=["2", "4"])
 def test_ranks_get_the_weights_of_one_process(
     processes: int, cases: list[str], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

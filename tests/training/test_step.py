@@ -1,5 +1,7 @@
 """The training step in one process, against Keras' own."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,33 @@ def test_steps_are_those_of_keras_fit(optimizer: str, ids: np.ndarray) -> None:
     assert sums[0] / 3 == pytest.approx(float(loss), abs=1e-5)
     for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def penalised(regularizer: float) -> Any:
+    """The model of these tests whose layers have losses of their own."""
+    import keras
+
+    model = fresh_model()
+    ids, weights = model.input, keras.regularizers.L2(regularizer)
+    hidden = model.get_layer("lstm_1")(model.get_layer("embedding")(ids))
+    hidden = keras.layers.Dense(3, kernel_regularizer=weights, activity_regularizer=weights, name="small")(hidden)
+    return keras.Model(ids, keras.layers.Dense(2, activation="softmax")(hidden))
+
+
+def test_what_layers_add_to_the_loss_is_learned_from_as_keras_does() -> None:
+    import keras
+
+    from training.ranks import ALONE
+    from training.step import make_train_step
+
+    ours, theirs, free = (penalised(strength) for strength in (0.5, 0.5, 0.0))
+    make_train_step(ours, keras.optimizers.SGD(0.1), ALONE)(IDS, LABELS)
+    for model in (theirs, free):
+        model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+        model.train_on_batch(IDS, LABELS)
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert np.abs(free.get_layer("small").kernel.numpy() - ours.get_layer("small").kernel.numpy()).max() > 0.01
 
 
 def test_class_weights_are_those_of_keras_and_leave_the_sums_alone() -> None:

@@ -16,7 +16,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from preprocessing import storage
+from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.manifest import read_manifest
+from preprocessing.pipeline import build_dataset
+from preprocessing.schema import SPLITS
 from training.artifact import load_model
 from training.attempt import TrainingFailed
 from training.checkpoint import read_checkpoint, read_history, read_position
@@ -75,6 +78,19 @@ def test_two_processes_and_one_give_the_same_weights(two_processes: str, dataset
     for one, two in zip(read_history(run.as_uri()), read_history(two_processes), strict=True):
         for name in ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate"):
             assert one[name] == pytest.approx(two[name], abs=1e-5), name
+
+
+def test_a_process_that_has_no_examples_changes_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    rows = [{"text": text, "intent": text[:3], "split": split} for split in SPLITS for text in ("yes please", "no, no")]
+    (tmp_path / "corpus").write_text("\n".join(map(json.dumps, rows)))
+    corpus = CorpusConfig(path=(str(tmp_path / "corpus"),), dialog_id="", split="split")
+    few = (tmp_path / "dataset").as_uri()
+    build_dataset(spark, corpus, DatasetConfig(path=few, max_tokens=4, min_count=1, files_per_split=1))
+    two = dataclasses.replace(TRAINING, path=str(tmp_path / "two"), processes=2)
+    train(spark, few, MODEL, two)
+    finish(job_for(few, tmp_path / "one"), tmp_path / "job")
+    assert_same_weights((tmp_path / "two").as_uri(), (tmp_path / "one").as_uri(), 1e-5)
+    assert read_history((tmp_path / "two").as_uri())[-1]["validation_accuracy"] in (0.5, 1.0)
 
 
 def test_some_steps_leave_a_rank_without_examples(dataset: str) -> None:
