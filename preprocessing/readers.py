@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 
 from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
@@ -136,6 +136,17 @@ def _lines(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
     return lines.select(F.regexp_replace(text, "^\ufeff|\r$", "").alias("value"))
 
 
+def _tables(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
+    """The rows of all tables; where one is not there, and no metastore either, Spark's message says so."""
+    try:
+        return reduce(DataFrame.unionByName, map(spark.table, corpus.path))
+    except AnalysisException as error:
+        if spark.conf.get("spark.sql.catalogImplementation", "in-memory") == "hive":
+            raise
+        where = "where Hive's tables are wanted, hive-site.xml must be in SPARK_CONF_DIR or HADOOP_CONF_DIR"
+        raise AnalysisException(f"{first_line(error)} The session has no Hive metastore: {where}") from None
+
+
 def _allow_encodings(spark: SparkSession) -> None:
     """Makes Spark 4 read all of Java's encodings, not seven, and bytes that do not decode as U+FFFD, not as an end."""
     spark.conf.set("spark.sql.legacy.javaCharsets", "true")
@@ -149,5 +160,5 @@ READERS: dict[str, Callable[[SparkSession, CorpusConfig], DataFrame]] = {
     "parquet": lambda spark, corpus: spark.read.options(**corpus.options).parquet(*_paths(corpus)),
     "orc": lambda spark, corpus: spark.read.options(**corpus.options).orc(_paths(corpus)),
     "text": _plain,
-    "table": lambda spark, corpus: reduce(DataFrame.unionByName, map(spark.table, corpus.path)),
+    "table": _tables,
 }
