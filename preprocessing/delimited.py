@@ -21,9 +21,7 @@ log = logging.getLogger(__name__)
 HEADERS = 20  # different ones in a corpus; more of them are rows, of files that have no header
 HEADER_BYTES = 1 << 16  # of a file, in which its header ends
 AT_ONCE = 16  # files whose headers are read, as stores take longer to answer than to read
-# Lines in a record that look like records themselves: so many are no text with line breaks. A text of a customer has
-# as many commas in each of five lines as the table has less often than people forget to close a quote.
-SWALLOWED = 5
+SWALLOWED = 6  # lines of a record that look like records: in so many, no text has just as many commas as the table
 ALIKE = 0.9  # share of the lines, as some of what is swallowed may be broken too
 
 
@@ -39,19 +37,22 @@ def read_delimited(
     if len(headers) < 2:
         return _read(reader, paths, [name for name in found.columns if name not in folders], folders, options)
     if len(headers) > HEADERS:
-        one, other, *_ = headers.items()
+        (one, *_), (other, *_), *_ = headers.values()
         raise UserError(
-            f"the files have {len(headers)} different first lines, '{_cut(one[0])}' in {one[1][0]} and "
-            f"'{_cut(other[0])}' in {other[1][0]} among them: where these are no headers, set the option header = false"
+            f"the files have {len(headers)} different first lines, {one} and {other} among them: "
+            "give all the same header, or, where they have none, set the option header = false"
         )
     lines = {line: spark.sparkContext.parallelize([line], 1) for line in headers}
-    columns = {line: reader.csv(lines[line]).columns for line in headers}  # type: ignore[arg-type]
-    _refuse_lacking({headers[line][0]: names for line, names in columns.items()}, {*wanted} - {*folders})
-    log.info("%d different headers in %d files: columns go by name", len(headers), len(files))
-    frames = []
+    alike: dict[tuple[str, ...], list[str]] = {}  # columns -> files
     for line, those in headers.items():
+        alike.setdefault(tuple(reader.csv(lines[line]).columns), []).extend(those)  # type: ignore[arg-type]
+    _refuse_lacking(alike, [name for name in wanted if name not in folders])
+    if len(alike) > 1:
+        log.info("%d different headers in %d files: columns go by name", len(alike), len(files))
+    frames = []
+    for names, those in alike.items():
         here = F.col("_metadata.file_path").isin(*those, *[file.replace("file:///", "file:/", 1) for file in those])
-        frames.append(_read(reader, paths, columns[line], folders, options).where(here))
+        frames.append(_read(reader, paths, list(names), folders, options).where(here))
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
 
@@ -91,14 +92,14 @@ def _headers(spark: SparkSession, files: Iterable[str], options: Mapping[str, st
     return found
 
 
-def _refuse_lacking(columns: Mapping[str, list[str]], wanted: Collection[str]) -> None:
-    """Raises UserError where a file lacks a column that another one has, and that is asked for; file -> columns."""
+def _refuse_lacking(alike: Mapping[tuple[str, ...], list[str]], wanted: Collection[str]) -> None:
+    """Raises UserError where a file lacks a column that another one has, and that is asked for; columns -> files."""
     for name in wanted:
-        having = [file for file, names in columns.items() if name in names]
-        for file, names in columns.items():
+        having = [files[0] for names, files in alike.items() if name in names]
+        for names, files in alike.items():
             if having and name not in names:
                 raise UserError(
-                    f"{file} has no column '{name}', as {having[0]} has; its header is '{_cut(', '.join(names))}': "
+                    f"{files[0]} has no column '{name}', as {having[0]} has; its header is '{_cut(', '.join(names))}': "
                     "give it one, or leave the file out"
                 )
 
@@ -122,11 +123,11 @@ def _released(frame: DataFrame, names: list[str], separator: str) -> DataFrame:
     """The same, where an unclosed quote made one record of many each of its lines as a malformed one."""
     values = {name: F.col(f"`{name.replace('`', '``')}`") for name in names}
     record = F.coalesce(MALFORMED, F.concat_ws(separator, *[F.coalesce(value, F.lit("")) for value in values.values()]))
-    lines = F.filter(F.split(record, "\r?\n"), lambda line: line != "")
-    within = F.slice(lines, 2, F.greatest(F.size(lines) - 2, F.lit(0)))
-    width = (len(names) - 1) * len(separator)
-    alike = F.filter(within, lambda line: F.length(line) - F.length(F.replace(line, F.lit(separator))) == width)
-    swallowed = (F.size(alike) >= SWALLOWED) & (F.size(alike) >= F.size(within) * ALIKE)
+    lines = F.array_remove(F.split(record, "[\r\n]+"), "")
+    # regular expressions, as with a function of lines Spark would compile none of this step
+    marked = F.replace(record, F.lit(separator), F.lit("\x1f"))
+    alike = F.regexp_count(marked, F.lit(rf"(?dm)^(?:[^\x1f\n]*\x1f){{{len(names) - 1}}}[^\x1f\n]*$"))
+    swallowed = (alike >= SWALLOWED) & (alike >= (F.size(lines) - 1) * ALIKE)
     broken = F.contains(F.concat_ws("", *values.values(), MALFORMED), F.lit("\n"))  # of others no line is counted
     each = frame.select("*", F.explode_outer(F.when(broken, F.when(swallowed, lines))).alias("_line"))
     whole = {name: F.when(F.col("_line").isNull(), value) for name, value in values.items()}

@@ -39,7 +39,7 @@ def refusal(spark: SparkSession, path: Path, **corpus: Any) -> str:
 
 
 def test_several_files_of_the_same_columns(spark: SparkSession, tmp_path: Path) -> None:
-    files(tmp_path, a="text,intent\nhi,greet\n", b="text,intent\r\nyo,greet\r\n", c="\ufefftext,intent\nbye,leave\n")
+    files(tmp_path, a="text,intent\nhi,greet\n", b="text,intent\r\nyo,greet\r\n", c='\ufeff"text",intent\nbye,leave\n')
     assert rows(spark, tmp_path / "*.csv") == [("bye", "leave", None), ("hi", "greet", None), ("yo", "greet", None)]
 
 
@@ -72,6 +72,10 @@ def test_folders_that_name_a_column_have_it_in_all_files(spark: SparkSession, tm
     assert rows(spark, tmp_path, intent="day") == [("hi", "1", None)]
     files(tmp_path / "day=2", a="intent,text\nleave,bye\n")
     assert rows(spark, tmp_path, intent="day") == [("bye", "2", None), ("hi", "1", None)]
+    files(tmp_path / "day=2", a="intent,text\nleave,bye\n" + 'greet,"hello\n' + "greet,hi\n" * 8)
+    found = rows(spark, tmp_path, intent="day")
+    assert found[:2] == [("bye", "2", None), ("hi", "1", None)]
+    assert [row[:2] for row in found[2:]] == [(None, "2")] * 9 and found[2][2] == "greet,hello"
 
 
 def test_a_file_without_a_column_that_others_have_is_named_before_anything_is_written(
@@ -89,17 +93,26 @@ def test_a_file_without_a_column_that_others_have_is_named_before_anything_is_wr
 
 
 def test_files_without_headers_have_the_first_row_read_too(spark: SparkSession, tmp_path: Path) -> None:
-    files(tmp_path, a="hi,greet\n", b="yo,greet\n")
+    files(tmp_path, **{f"{number}": f"say {number},greet\n" for number in range(21)})
     read = rows(spark, tmp_path, text="_c0", intent="_c1", options={"header": "false"})
-    assert read == [("hi", "greet", None), ("yo", "greet", None)]
+    assert read == sorted((f"say {number}", "greet", None) for number in range(21))
 
 
 def test_very_many_headers_are_none(spark: SparkSession, tmp_path: Path) -> None:
     files(tmp_path, **{f"{number:02}": f"say {number},greet\n" for number in range(21)})
     assert refusal(spark, tmp_path) == (
-        f"the files have 21 different first lines, 'say 0,greet' in file://{tmp_path}/00.csv and 'say 1,greet' in "
-        f"file://{tmp_path}/01.csv among them: where these are no headers, set the option header = false"
+        f"the files have 21 different first lines, file://{tmp_path}/00.csv and file://{tmp_path}/01.csv among them: "
+        "give all the same header, or, where they have none, set the option header = false"
     )
+
+
+def test_headers_that_differ_in_their_quotes_are_the_same(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files(tmp_path, a="text,intent\nhi,greet\n", b='"text","intent"\n"yo","greet"\n')
+    with caplog.at_level(logging.INFO):
+        assert rows(spark, tmp_path) == [("hi", "greet", None), ("yo", "greet", None)]
+    assert not [message for message in caplog.messages if "different headers" in message]
 
 
 def test_scoring_reads_by_name_too(spark: SparkSession, tmp_path: Path) -> None:
@@ -135,7 +148,7 @@ def test_what_an_unclosed_quote_swallows_is_malformed_line_by_line(
 
 
 def test_line_breaks_within_quotes_are_no_unclosed_ones(spark: SparkSession, tmp_path: Path) -> None:
-    letter = "Dear all,\nmy parcel, the blue one,\nis late\n\nsince Monday, when\nI called\nKim, Lee\nand Park,\nBest"
+    letter = "Dear,\nmy parcel, the blue,\nis late\n\nsince Monday, when\nI called\nKim, Lee\nand Park,\nHope, I\nBest"
     poem = "\n".join(["roses"] * 30)
     short = "a, b\nc, d\ne, f"
     content = f'text,intent\n"{letter}",late\n"{poem}",poem\n"{short}",list\n"x\n""y""\nz",q\n'
