@@ -14,6 +14,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from jobs.config import AppConfig, describe, load_config
+from jobs.metastore import use_metastore
 from jobs.result import leave_result
 from preprocessing.errors import ClusterError, UserError
 from preprocessing.hadoop import SPARK_DEFAULTS
@@ -119,6 +120,8 @@ def make_session(config: AppConfig) -> SparkSession:
     for key, value in wanted.items():
         if not conf.contains(key):
             conf.set(key, value)
+    if "table" in (config.corpus.format, config.scoring.format):
+        use_metastore(conf)
     session = SparkSession.builder.config(conf=conf).appName("parley").getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session

@@ -4,7 +4,9 @@
 """
 
 import functools
+import logging
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -13,10 +15,14 @@ from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 from preprocessing import storage
 from preprocessing.errors import UserError
 
+log = logging.getLogger(__name__)
+
 _PAIRS = ArrayType(ArrayType(StringType()))
 _CLINC150 = StructType([
     StructField(name, _PAIRS) for name in ("train", "val", "test", "oos_train", "oos_val", "oos_test")
 ])  # fmt: skip
+
+_CLINC150_VERSIONS = ("data_full", "data_imbalanced", "data_oos_plus", "data_small")  # of the same utterances
 
 _FRAMES = ArrayType(StructType([
     StructField("service", StringType()),
@@ -43,6 +49,12 @@ _3I4K = ("fragment", "statement", "question", "command", "rhetorical question", 
 def clinc150(spark: SparkSession, paths: list[str]) -> DataFrame:
     """CLINC150 (`data_full.json`): one JSON object of lists of [utterance, intent], one list a split."""
     table = spark.read.schema(_CLINC150).option("multiLine", True).json(paths)
+    versions = [name for name in _names(table) if name.split(".")[0] in _CLINC150_VERSIONS]
+    if len(versions) > 1:
+        raise UserError(
+            f"corpus.path {paths} has {len(versions)} versions of CLINC150, {', '.join(versions)}, which share their "
+            f"utterances: name one of them, as {versions[0]}"
+        )
     lists = [F.struct(F.lit(name).alias("name"), F.col(name).alias("pairs")) for name in _CLINC150.names]
     pairs = table.select(F.explode(F.array(*lists)).alias("list")).select(
         "list.name", F.explode("list.pairs").alias("pair")
@@ -59,12 +71,23 @@ def threei4k(spark: SparkSession, paths: list[str]) -> DataFrame:
     """3i4K (`fci_train_val.txt`, `fci_test.txt`): label, tab, utterance; the file's name tells the split."""
     line = F.split(F.regexp_replace("value", "\r$", ""), "\t", 2)
     intent = F.array(*[F.lit(name) for name in _3I4K])
-    return spark.read.text(paths).select(
+    lines = spark.read.text(paths)
+    parts = [name for name in _names(lines) if name.startswith(("fci_train_val.", "fci_test."))]
+    whole = [name for name in _names(lines) if name.startswith("fci.")]
+    if parts and whole:
+        log.warning("%s is left out: it holds the rows of %s again", ", ".join(whole), " and ".join(parts))
+        lines = lines.where(~F.col("_metadata.file_name").isin(*whole))
+    return lines.select(
         F.when(F.input_file_name().contains("_test"), "test").otherwise("train").alias("split"),
         F.get(line, F.lit(1)).alias("text"),
         F.get(intent, F.expr("try_cast(split(value, '\t')[0] as int)")).alias("intent"),
         F.lit("ko").alias("language"),
     )
+
+
+def _names(frame: DataFrame) -> list[str]:
+    """The names, sorted, of the files that a frame reads, without their directories."""
+    return sorted(unquote(file.rsplit("/", 1)[-1]) for file in frame.inputFiles())
 
 
 def sgd(spark: SparkSession, paths: list[str]) -> DataFrame:

@@ -1,21 +1,27 @@
 """Readers: any corpus to the TURN contract, every value a string, unparsed records kept as `malformed`."""
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import reduce
 
 from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from preprocessing import corpora, storage
 from preprocessing.config import CorpusConfig
+from preprocessing.delimited import read_delimited
 from preprocessing.errors import UserError, first_line
 from preprocessing.fields import MALFORMED, Path, is_table, path_to, role_columns, strings_at, type_at, wanted
 from preprocessing.schema import TURN, conform, decoded
 
+log = logging.getLogger(__name__)
+
 PEEK_ROWS = 1_000  # records looked at for the names of their fields, before all of them are
+BETWEEN = r"\}\s*\{"  # two objects, or what is in a text
+JOINED = 0.05  # share of those records from which on such lines are the way the corpus is written, not a slip
 
 
 def read_turns(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
@@ -54,10 +60,6 @@ def _paths(corpus: CorpusConfig) -> list[str]:
     return [storage.absolute(path) for path in corpus.path]
 
 
-def _strings(names: Sequence[str]) -> StructType:
-    return StructType([StructField(name, StringType()) for name in [*names, MALFORMED]])
-
-
 def _json(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
     """JSON lines with the configured fields, as strings; a first look at the records tells where these are."""
     paths, names = _paths(corpus), list(wanted(corpus).values())
@@ -67,6 +69,8 @@ def _json(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
     if recoded:  # already done to the lines; Spark's own reader asks for a lineSep and trips over a byte-order mark
         options = {name: value for name, value in options.items() if name not in ("encoding", "lineSep")}
     reader = spark.read.options(**options)
+    if options.get("multiLine", "false").lower() != "true":
+        _refuse_joined(lines, paths)
     found = reader.json(lines.limit(PEEK_ROWS).rdd.map(lambda row: row.value)).schema
     if not _strings_in(found, names):  # rare fields may come later
         every = reader.json(lines.rdd.map(lambda row: row.value)) if recoded else reader.json(paths)
@@ -80,6 +84,20 @@ def _json(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
     return reader.schema(schema).json(paths)
 
 
+def _refuse_joined(lines: DataFrame, paths: Sequence[str]) -> None:
+    """Raises UserError where many of the first lines hold several objects, of which Spark reads the first one only."""
+    line = F.col("value")
+    broken = F.json_array_length(F.concat(F.lit("["), line, F.lit("]"))).isNull()  # yet it begins with an object:
+    joined = F.rlike(line, F.lit(BETWEEN)) & broken & F.json_object_keys(line).isNotNull()
+    counts = lines.limit(PEEK_ROWS).select(F.count("*"), F.count(F.when(joined, 1))).first()
+    if counts is None or not counts[1]:
+        return
+    found = f"{counts[1]} of the first {counts[0]} lines of {list(paths)} hold several JSON objects"
+    if counts[1] > counts[0] * JOINED:
+        raise UserError(f"{found}: write each object on a line of its own (jq -c . does it)")
+    log.warning("%s, of which only the first is read", found)
+
+
 def _strings_in(record: StructType, names: Sequence[str]) -> list[Path]:
     """Where the named fields are; empty where one is missing, or holds many records."""
     places = [path for name in names if (path := path_to(name, record)) and not is_table(type_at(path, record))]
@@ -91,9 +109,7 @@ def _separated(separator: str) -> Callable[[SparkSession, CorpusConfig], DataFra
 
     def read(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
         options = {"header": "true", "sep": separator, "escape": '"', "multiLine": "true", **corpus.options}
-        reader = spark.read.options(**options)
-        names = reader.csv(_paths(corpus)).columns
-        return reader.schema(_strings(names)).option("columnNameOfCorruptRecord", MALFORMED).csv(_paths(corpus))
+        return read_delimited(spark, _paths(corpus), options, wanted(corpus).values())
 
     return read
 
@@ -120,6 +136,17 @@ def _lines(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
     return lines.select(F.regexp_replace(text, "^\ufeff|\r$", "").alias("value"))
 
 
+def _tables(spark: SparkSession, corpus: CorpusConfig) -> DataFrame:
+    """The rows of all tables; where one is not there, and no metastore either, Spark's message says so."""
+    try:
+        return reduce(DataFrame.unionByName, map(spark.table, corpus.path))
+    except AnalysisException as error:
+        if spark.conf.get("spark.sql.catalogImplementation", "in-memory") == "hive":
+            raise
+        where = "where Hive's tables are wanted, hive-site.xml must be in SPARK_CONF_DIR or HADOOP_CONF_DIR"
+        raise AnalysisException(f"{first_line(error)} The session has no Hive metastore: {where}") from None
+
+
 def _allow_encodings(spark: SparkSession) -> None:
     """Makes Spark 4 read all of Java's encodings, not seven, and bytes that do not decode as U+FFFD, not as an end."""
     spark.conf.set("spark.sql.legacy.javaCharsets", "true")
@@ -133,5 +160,5 @@ READERS: dict[str, Callable[[SparkSession, CorpusConfig], DataFrame]] = {
     "parquet": lambda spark, corpus: spark.read.options(**corpus.options).parquet(*_paths(corpus)),
     "orc": lambda spark, corpus: spark.read.options(**corpus.options).orc(_paths(corpus)),
     "text": _plain,
-    "table": lambda spark, corpus: reduce(DataFrame.unionByName, map(spark.table, corpus.path)),
+    "table": _tables,
 }

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from preprocessing.config import CorpusConfig
+from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
+from preprocessing.pipeline import checked
 from preprocessing.readers import has_own_splits, read_turns
+from preprocessing.splits import Splitting
+from preprocessing.transforms import with_clean_labels
 
 pytestmark = pytest.mark.spark
 
@@ -123,6 +126,69 @@ def test_3i4k_is_read(spark: SparkSession, tmp_path: Path) -> None:
         ("train", "ko", "탭이\t둘", "fragment"),
         ("train", "ko", None, "intonation-dependent utterance"),
     ]
+
+
+def test_3i4k_leaves_out_the_file_that_holds_the_two_others(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Read with them, it would put the test split into training."""
+    train, test = ("3\t불 좀 켜 줘\r\n", "2\t몇 시야\r\n")
+    for name, content in (("fci.txt.gz", train + test), ("fci_train_val.txt.gz", train), ("fci_test.txt.gz", test)):
+        (tmp_path / name).write_bytes(gzip.compress(content.encode()))
+    assert [row[3:7] for row in turns(spark, "3i4k", tmp_path / "fci*")] == [
+        ("test", "ko", "몇 시야", "question"), ("train", "ko", "불 좀 켜 줘", "command")
+    ]  # fmt: skip
+    assert caplog.messages == [
+        "fci.txt.gz is left out: it holds the rows of fci_test.txt.gz and fci_train_val.txt.gz again"
+    ]
+    assert [row[3:6] for row in turns(spark, "3i4k", tmp_path / "fci.txt.gz")] == [
+        ("train", "ko", "몇 시야"), ("train", "ko", "불 좀 켜 줘")
+    ]  # fmt: skip
+
+
+def test_versions_of_clinc150_are_not_read_together(spark: SparkSession, tmp_path: Path) -> None:
+    for name in ("data_full.json", "data_oos_plus.json.gz", "data_small.json", "domains.json"):
+        content = json.dumps({"train": [["hi", "greeting"]]}).encode()
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(UserError) as error:
+        turns(spark, "clinc150", tmp_path)
+    assert str(error.value) == (
+        f"corpus.path ['file://{tmp_path}'] has 3 versions of CLINC150, data_full.json, data_oos_plus.json.gz, "
+        "data_small.json, which share their utterances: name one of them, as data_full.json"
+    )
+    assert [row[3:7] for row in turns(spark, "clinc150", tmp_path / "data_f*")] == [("train", "en", "hi", "greeting")]
+
+
+def flat_dialog(split: str, intents: list[str | None]) -> list[dict[str, Any]]:
+    """Turns as in the flattened corpus: of user and system in turn, the user's with the intent in force."""
+    return [
+        {"split": split, "dialogue_id": "1_00000", "turn_index": number, "speaker": ("USER", "SYSTEM")[number % 2],
+         "utterance": f"{split} {number}", "service": "Food_1", "active_intent": intent, "frames": []}
+        for number, intent in enumerate(intents)
+    ]  # fmt: skip
+
+
+def test_flattened_dialogs_of_two_splits_with_the_same_id_stay_apart_and_in_order(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Through to the examples: the intent in force, NONE a class, a null one of the system context, turn 10 after 9."""
+    intents = ["FindFood", None, "FindFood", None, "BookFood", None, "BookFood", None, "BookFood", None, "NONE", None]
+    for split in ("dev", "train"):
+        (tmp_path / split).mkdir()
+        records = flat_dialog(split, [*intents, "FindFood"])
+        (tmp_path / split / "turns.jsonl").write_text("".join(json.dumps(turn) + "\n" for turn in reversed(records)))
+    read = read_turns(spark, CorpusConfig(path=(f"{tmp_path}/*/*.jsonl",), format="sgd"))
+    config = DatasetConfig(context_turns=2, max_tokens=24)
+    rows = (
+        checked(with_clean_labels(read), Splitting("hash", "", 0.0, 0.0), config).orderBy("dialog_id", "turn").collect()
+    )
+    for split, found in (("dev", rows[:13]), ("train", rows[13:])):
+        assert [row.turn for row in found] == list(range(13))
+        assert {row.dialog_id for row in found} == {f"{split}/1_00000"}
+        assert [row.intent for row in found] == [*intents, "FindFood"]
+        assert [row.reason for row in found] == [None, "context"] * 6 + [None]
+        said = ["", "", *[f"{split} {number}" for number in range(12)]]
+        assert [row.context for row in found] == [said[turn : turn + 2] for turn in range(13)]
 
 
 def test_the_corpora_that_bring_their_own_splits() -> None:

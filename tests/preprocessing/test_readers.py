@@ -127,6 +127,44 @@ def test_json_that_is_broken_is_kept_as_it_stood(spark: SparkSession, tmp_path: 
     assert [row["malformed"] for row in found[1:]] == ['{"text": "half', "nonsense"]
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_files_of_one_array_are_read(spark: SparkSession, tmp_path: Path, indent: int | None) -> None:
+    for name, records in (("a", RECORDS[:2]), ("b.json.gz", RECORDS[2:]), ("c.json", [])):
+        written(tmp_path / "in" / name, json.dumps(records, ensure_ascii=False, indent=indent))
+    found = turns(spark, tmp_path / "in", format="json", options={"multiLine": "true"}, **NAMES)
+    assert sorted(found, key=str) == sorted(TURNS, key=str)
+
+
+def test_a_json_file_of_one_array_that_is_broken_is_malformed(spark: SparkSession, tmp_path: Path) -> None:
+    written(tmp_path / "a.json", '[{"text": "hi",\n "intent": "greet"}]')
+    written(tmp_path / "b.json", '[{"text": "hi",\n "intent": "gre')
+    found = turns(spark, tmp_path, options={"multiLine": "true"})
+    assert [row.get("malformed") for row in found if row.get("text") is None] == ['[{"text": "hi",\n "intent": "gre']
+    assert {"text": "hi", "intent": "greet"} in found
+
+
+def test_json_lines_of_several_objects_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    content = lines(*[{"text": "hi}{", "intent": "greet"}] * 18) + '{"text": "}{\n'
+    two = '{"text": "a", "intent": "x"} {"text": "b", "intent": "y"}\n'
+    assert len(turns(spark, written(tmp_path / "a.json", content))) == 19
+    file = written(tmp_path / "a.json", content + two * 2)
+    assert refusal(spark, file) == (
+        f"2 of the first 21 lines of ['file://{file}'] hold several JSON objects: "
+        "write each object on a line of its own (jq -c . does it)"
+    )
+
+
+def test_a_json_line_of_several_objects_is_warned_of(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = lines(*[{"text": "hi", "intent": "greet"}] * 20) + '{"text": "a", "intent": "x"}{"text": "b"}\n'
+    file = written(tmp_path / "a.json", content)
+    assert turns(spark, file)[-1] == {"text": "a", "intent": "x"}
+    assert caplog.messages == [
+        f"1 of the first 21 lines of ['file://{file}'] hold several JSON objects, of which only the first is read"
+    ]
+
+
 def test_csv_of_too_many_or_too_few_values_is_kept_as_it_stood(spark: SparkSession, tmp_path: Path) -> None:
     file = written(tmp_path / "a.csv", "text,intent\nhi,greet\nhi, there,greet\nbye\n")
     assert [row.get("malformed") for row in turns(spark, file, format="csv")] == [None, "hi, there,greet", "bye"]
