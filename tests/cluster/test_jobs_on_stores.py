@@ -89,7 +89,7 @@ def test_the_whole_way_runs_on_the_store(server: Any, ran: dict[str, Any]) -> No
     )
     assert metrics["examples"] == sum(sum(file["rows_per_bucket"]) for file in manifest["splits"]["test"]) > 20
     assert model["dataset"] == f"{server.base}/shop/dataset"
-    left = [name for name in objects if ".tmp-" in name or ".old-" in name or ".lease" in name]
+    left = [name for name in objects if ".tmp-" in name or ".old-" in name or ".lease" in name or ".replacing" in name]
     assert left == []
 
 
