@@ -77,6 +77,7 @@ def build_dataset(
         show(temporary)
         manifest = _write_facts(census, described, words, corpus, splitting, config, temporary, augmented, made_of)
         storage.replace_directory(temporary, target)
+        storage.remove(f"{target}.rejected")  # of a job that was refused, perhaps with what is masked now
     log.info(
         "wrote %s examples in %d words of vocabulary and %d intents to %s (%.0f s, fingerprint %s)",
         " + ".join(f"{manifest.rows(split)} {split}" for split in SPLITS), len(words), len(census.labels),
