@@ -106,11 +106,12 @@ def read_labelled(
 
 def checked(turns: DataFrame, splitting: splits.Splitting, config: DatasetConfig) -> DataFrame:
     """TURN rows, their labels clean, with their split, their tokens, and the reason why they are no example."""
+    tokenised = partial(encoding.add_tokens, tokenizer=config.tokenizer, mask=config.mask, salt=config.split_salt)
     turns = (
         turns
         .transform(splits.with_split, splitting)
         .transform(conform, TURN)
-        .mapInArrow(partial(encoding.add_tokens, tokenizer=config.tokenizer, mask=config.mask), TOKENISED)
+        .mapInArrow(tokenised, TOKENISED)
         .transform(transforms.with_reason, config.max_characters)
     )  # fmt: skip
     if config.mask:
