@@ -109,6 +109,8 @@ def read_report(report: str, model: Model) -> dict[str, Any]:
         manifest = json.loads(storage.read_text(f"{report}/manifest.json"))
         metrics: dict[str, Any] = json.loads(storage.read_text(f"{report}/metrics.json"))
     except FileNotFoundError:
+        if storage.mended(report):
+            return read_report(report, model)
         raise UserError(f"no report at {report}: run evaluate, or correct evaluation.path") from None
     if manifest.get("model_checksum") != model.checksum:
         raise UserError(

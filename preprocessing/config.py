@@ -50,7 +50,7 @@ class DatasetConfig:
     tokenizer: str = "words"
     max_tokens: int = 24  # of an utterance; what follows is cut off
     max_characters: int = 2_000  # of an utterance; a longer one is rejected
-    mask: bool = False  # addresses and long numbers are replaced by <url>, <email>, <number> in all that is written
+    mask: bool = False  # all that is written has <url>, <email>, <number>, and hashes for dialog ids
     vocabulary_size: int = 20_000  # words, besides padding and unknown
     context_turns: int = 0  # turns before the utterance that the model reads too, of both speakers
     min_count: int = 2  # times a word must occur in the training split

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from preprocessing.masking import mask as masked
-from preprocessing.masking import mask_malformed, shown_of
+from preprocessing.masking import mask_malformed, pseudonyms, shown_of
 from preprocessing.schema import SPLITS
 from preprocessing.tokenizers import count_spaced, spaced, split, with_entities
 from preprocessing.vocabulary import PAD, SPECIAL, UNKNOWN
@@ -15,8 +15,11 @@ from preprocessing.vocabulary import PAD, SPECIAL, UNKNOWN
 Batches = Iterable[pa.RecordBatch]
 
 
-def add_tokens(batches: Batches, tokenizer: str, mask: bool = False) -> Iterator[pa.RecordBatch]:
-    """Each batch with the tokens of `text`, a string, and their number as columns; masked where that is wanted."""
+def add_tokens(batches: Batches, tokenizer: str, mask: bool = False, salt: str = "") -> Iterator[pa.RecordBatch]:
+    """Each batch with the tokens of `text`, a string, and their number as columns; masked where that is wanted.
+
+    `salt` is of the names that dialogs have then.
+    """
     for batch in batches:
         said = batch.column("text").cast(pa.string()).dictionary_encode("encode")  # much is said more than once
         texts, place = said.dictionary, said.indices
@@ -25,6 +28,7 @@ def add_tokens(batches: Batches, tokenizer: str, mask: bool = False) -> Iterator
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         if mask:
             columns["text"] = shown_of(texts, entities).take(place)
+            columns["dialog_id"] = pseudonyms(columns["dialog_id"].cast(pa.string()), salt)
             columns["slice"] = masked(columns["slice"].cast(pa.string()))
             columns["malformed"] = mask_malformed(columns["malformed"].cast(pa.string()))
         columns |= {"tokens": tokens, "num_tokens": count_spaced(tokens)}

@@ -1,10 +1,11 @@
-"""Single files on any store, by URI: each is whole or not there."""
+"""Files on any store, by URI: each is whole or not there."""
 
 import contextlib
 import hashlib
 import json
 import os
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
@@ -93,6 +94,19 @@ def remove(uri: str) -> None:
             with contextlib.suppress(FileNotFoundError):
                 filesystem.rm_file(f"{path.rstrip('/')}/{MANIFEST}")
         filesystem.rm(path, recursive=True)
+
+
+@explained
+def files_below(uri: str) -> list[str]:
+    """Paths, relative to `uri` and sorted, of all files below it."""
+    filesystem, path = open_store(uri)
+    found = [str(name)[len(path.rstrip("/")) + 1 :] for name in filesystem.find(path)]
+    return sorted(name for name in found if name and not name.endswith("/"))  # S3A marks directories so
+
+
+def manifest_last(names: Iterable[str]) -> list[str]:
+    """The paths sorted, but for the one by which a directory exists."""
+    return sorted(names, key=lambda name: (name == MANIFEST, name))
 
 
 def sha256(content: bytes) -> str:

@@ -15,27 +15,14 @@ from typing import Any
 
 from preprocessing.errors import UserError
 from preprocessing.files import create, read_text, remove, write_json
-from preprocessing.filesystems import explained, open_store
+from preprocessing.filesystems import open_store
+from preprocessing.replacement import is_between, recover
 
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60  # a lease that was not renewed for so long belongs to a process that is gone
 RENEWAL_SECONDS = 10
 POLL_SECONDS = 0.5  # between two looks at the lease of a living holder
-
-
-@explained
-def _recover(uri: str) -> None:
-    """Undoes what a killed process left beside `uri`: a retired directory returns, temporary ones go."""
-    filesystem, path = open_store(uri)
-    literal = glob.escape(path)
-    for retired in sorted(filesystem.glob(f"{literal}.old-*")):
-        if filesystem.exists(path):
-            filesystem.rm(retired, recursive=True)
-        else:
-            filesystem.mv(retired, path, recursive=True)
-    for temporary in filesystem.glob(f"{literal}.tmp-*"):
-        filesystem.rm(temporary, recursive=True)
 
 
 def _holder_is_alive(held: dict[str, Any]) -> bool:
@@ -109,7 +96,7 @@ def lease(uri: str, wait: float = 0) -> Iterator[None]:
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
     try:
-        _recover(uri)
+        recover(uri)
         yield
     finally:
         done.set()
@@ -121,3 +108,14 @@ def lease(uri: str, wait: float = 0) -> Iterator[None]:
                 if ".tmp-" not in name[len(path) :]:  # what others are about to create
                     with contextlib.suppress(FileNotFoundError):
                         filesystem.rm_file(name)
+
+
+def mended(uri: str) -> bool:
+    """Whether a killed writer, or one still at it, had left the output at `uri` between old and new; one is whole now.
+
+    For readers that find nothing there. Raises UserError where its writer does not end.
+    """
+    if not is_between(uri):
+        return False
+    with lease(uri, wait=LEASE_SECONDS):
+        return True

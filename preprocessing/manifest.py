@@ -66,6 +66,8 @@ def read_manifest(uri: str) -> DatasetManifest:
     try:
         content = json.loads(storage.read_text(f"{uri}/manifest.json"))
     except FileNotFoundError:
+        if storage.mended(uri):
+            return read_manifest(uri)
         raise UserError(
             f"no dataset at {uri} (it has no manifest.json): run preprocess, or correct dataset.path"
         ) from None

@@ -4,11 +4,15 @@ A masked text is the folded one, as addresses and numbers are found after foldin
 tokenizer takes for an entity is masked, and nothing else. So masked and original text have the same tokens.
 """
 
+import hashlib
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from preprocessing.text import REPLACEMENT
 from preprocessing.tokenizers import ENTITY_NAMES, replace, with_entities
+
+PSEUDONYM = 32  # hexadecimal digits: 128 bits
 
 _ANY = "[" + "".join(entity for entity, _ in ENTITY_NAMES) + "]"
 _SINGLE_SPACES = [(f" *({_ANY})", r" \1"), (f"({_ANY}) *", r"\1 ")]
@@ -35,3 +39,10 @@ def mask_malformed(records: pa.StringArray) -> pa.StringArray:
     """For each record that could not be parsed how long it is: who knows how it spells what it holds."""
     lengths = pc.utf8_length(records).cast(pa.string())
     return pc.binary_join_element_wise("a record of ", lengths, " characters", "")
+
+
+def pseudonyms(ids: pa.StringArray, salt: str) -> pa.StringArray:
+    """Another name for each id, which is often a phone number or an address: the same for the same one; null stays."""
+    known = ids.dictionary_encode()
+    names = [hashlib.sha256(f"{salt}{name}".encode()).hexdigest()[:PSEUDONYM] for name in known.dictionary.to_pylist()]
+    return pa.array(names, pa.string()).take(known.indices)

@@ -59,7 +59,7 @@ def _files(spark: SparkSession, corpus: CorpusConfig) -> dict[str, Any] | None:
 
 def changed(uri: str, now: Mapping[str, Any]) -> list[str] | None:
     """What differs between `now` and what the dataset at `uri` was made of; None where there is no dataset."""
-    if not storage.exists(f"{uri}/manifest.json"):
+    if not storage.exists(f"{uri}/manifest.json") and not storage.mended(uri):
         return None
     try:
         before = read_manifest(uri).made_of

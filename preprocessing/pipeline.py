@@ -77,6 +77,7 @@ def build_dataset(
         show(temporary)
         manifest = _write_facts(census, described, words, corpus, splitting, config, temporary, augmented, made_of)
         storage.replace_directory(temporary, target)
+        storage.remove(f"{target}.rejected")  # of a job that was refused, perhaps with what is masked now
     log.info(
         "wrote %s examples in %d words of vocabulary and %d intents to %s (%.0f s, fingerprint %s)",
         " + ".join(f"{manifest.rows(split)} {split}" for split in SPLITS), len(words), len(census.labels),
@@ -105,11 +106,12 @@ def read_labelled(
 
 def checked(turns: DataFrame, splitting: splits.Splitting, config: DatasetConfig) -> DataFrame:
     """TURN rows, their labels clean, with their split, their tokens, and the reason why they are no example."""
+    tokenised = partial(encoding.add_tokens, tokenizer=config.tokenizer, mask=config.mask, salt=config.split_salt)
     turns = (
         turns
         .transform(splits.with_split, splitting)
         .transform(conform, TURN)
-        .mapInArrow(partial(encoding.add_tokens, tokenizer=config.tokenizer, mask=config.mask), TOKENISED)
+        .mapInArrow(tokenised, TOKENISED)
         .transform(transforms.with_reason, config.max_characters)
     )  # fmt: skip
     if config.mask:

@@ -38,7 +38,11 @@ with storage.lease(f"{base}/b"):
         assert "is being written by process" in str(error)
     storage.replace_directory(f"{base}/next", f"{base}/b")
 assert storage.files_below(f"{base}/b") == ["new"]
-assert not storage.exists(f"{base}/b.lease") and not storage.exists(f"{base}/next")
+assert storage.matching(f"{base}/b.*") == [] and not storage.exists(f"{base}/next")
+storage.write_text(f"{base}/b.old-1/new", "put aside by a process that was killed")
+storage.remove(f"{base}/b")
+assert storage.mended(f"{base}/b") and not storage.mended(f"{base}/b")
+assert storage.files_below(f"{base}/b") == ["new"] and storage.matching(f"{base}/b.*") == []
 """)  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """The jobs as commands, everything on S3 or Azure Blob Storage: both Spark's side and Python's, and no secret leaks."""
 
 import contextlib
+import gzip
+import io
 import json
 import os
 import subprocess
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.cluster
@@ -89,7 +92,7 @@ def test_the_whole_way_runs_on_the_store(server: Any, ran: dict[str, Any]) -> No
     )
     assert metrics["examples"] == sum(sum(file["rows_per_bucket"]) for file in manifest["splits"]["test"]) > 20
     assert model["dataset"] == f"{server.base}/shop/dataset"
-    left = [name for name in objects if ".tmp-" in name or ".old-" in name or ".lease" in name]
+    left = [name for name in objects if ".tmp-" in name or ".old-" in name or ".lease" in name or ".replacing" in name]
     assert left == []
 
 
@@ -111,6 +114,25 @@ def test_settings_are_compared_on_the_store(server: Any, run: Job, ran: dict[str
     assert {row["values"]["model.units"] for row in found["settings"]} == {4, 8} and found["failed"] == []
     assert f'path = "{found["winner"]["run"]}"' in objects["shop/compare/winner.toml"].decode()
     assert found["winner"]["run"].startswith(f"{server.base}/shop/compare/trials/")
+
+
+def test_a_model_begins_with_word_vectors_from_the_store(server: Any, run: Job, ran: dict[str, Any]) -> None:
+    words = server.objects()["shop/dataset/vocabulary.txt"].decode().splitlines()
+    rows = {number: np.arange(8) + number for number in range(2, 40)}  # 0 and 1 are padding and unknown
+    lines = [f"{words[number]} {' '.join(map(str, row))}" for number, row in rows.items()]
+    server.put("vectors/wiki.vec.gz", gzip.compress("\n".join([f"{len(rows)} 8", *lines, ""]).encode()))
+    where = f"{server.base}/vectors/*.vec.gz"
+    done = run(
+        "train", f"training.path={server.base}/shop/begun", f"model.word_vectors={where}", "training.processes=1"
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"vectors for 38 of {len(words)} words ({3800 / len(words):.1f} %) from {where}\n" in done.stderr
+    objects = server.objects()
+    found = np.load(io.BytesIO(objects["shop/begun/word_vectors.npy"]))
+    assert {number: row.tolist() for number, row in enumerate(found) if not np.isnan(row).any()} == {
+        number: row.tolist() for number, row in rows.items()
+    }
+    assert "shop/begun/model/manifest.json" in objects
 
 
 def test_a_model_is_loaded_from_the_store(server: Any, ran: dict[str, Any]) -> None:

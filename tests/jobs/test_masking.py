@@ -1,24 +1,46 @@
 """Personal data planted in every place of a corpus is in no place of what the jobs write."""
 
+import gzip
+import hashlib
 import json
 import logging
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import tomli_w
 from pyspark.sql import SparkSession
 
 from jobs import evaluate, preprocess, score
-from jobs.config import AppConfig, EvaluationConfig, ScoringConfig
-from preprocessing.config import CorpusConfig, DatasetConfig
+from jobs.config import AppConfig, EvaluationConfig, ScoringConfig, describe
+from preprocessing.config import CorpusConfig, DatasetConfig, WordVectorsConfig
 from preprocessing.errors import UserError
-from training.config import TrainingConfig
+from training.config import ModelConfig, TrainingConfig
+from training.registry import RegistryConfig
 
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow]
 
 PLANTED = "Ann.Lee@mail.example 010-1234-5678 AB-7654321 https://shop.example/track?token=s3cret"
 SHOWN = "<email> <number> <number> <url>"
+ROOT = Path(__file__).parents[2]
+JOBS = """
+import sys
+from dataclasses import replace
+from jobs import pipeline, preprocess, score, word_vectors
+from jobs.cli import run_job
+
+def run(spark, config):
+    earlier = replace(config.dataset, path=config.dataset.reference, reference="")
+    preprocess.run(spark, replace(config, dataset=earlier))
+    for job in (word_vectors, pipeline, score):
+        job.run(spark, config)
+
+sys.exit(run_job(run, pipeline.plan))
+"""
 SECRETS = ("ann.lee", "mail.example", "1234-5678", "5678", "7654321", "s3cret")
 
 
@@ -27,10 +49,10 @@ def corpus_lines() -> list[str]:
     rows: list[dict[str, Any]] = []
     for number in range(40):
         word, intent = [("refund", "refund"), ("hello", "greeting")][number % 2]
-        rows.append({"d": f"d{number}", "speaker": "user", "text": f"{word} {PLANTED} x{number}", "intent": intent,
-                     "from": PLANTED})  # fmt: skip
-        rows.append({"d": f"d{number}", "speaker": "agent", "text": PLANTED})
-    rows.append({"d": "b1", "speaker": "user", "text": PLANTED})  # no intent
+        rows.append({"d": f"{PLANTED}/{number}", "speaker": "user", "text": f"{word} {PLANTED} x{number}",
+                     "intent": intent, "from": PLANTED, "n": number})  # fmt: skip
+        rows.append({"d": f"{PLANTED}/{number}", "speaker": "agent", "text": PLANTED})
+    rows.append({"d": PLANTED, "speaker": "user", "text": PLANTED})  # no intent
     rows.append({"d": "b2", "speaker": "user", "text": "hello", "intent": f"{PLANTED}\n"})  # not a label
     rows.append({"d": "b3", "speaker": "user", "text": "hello", "intent": PLANTED * 5})
     broken = [
@@ -47,12 +69,21 @@ def masked_model(make_model: Any) -> None:
 
 
 def written(directory: Path) -> dict[str, str]:
-    """What is in every file below a directory, Parquet decoded; by path."""
-    return {
-        str(file): str(pq.read_table(file).to_pylist()) if file.suffix == ".parquet" else file.read_bytes().decode()
-        for file in directory.rglob("*")
-        if file.is_file() and file.suffix != ".crc"
-    }
+    """What is in every file below a directory, Parquet and gzip decoded; by path."""
+    files = [file for file in directory.rglob("*") if file.is_file() and file.suffix != ".crc"]
+    return {str(file): content(file) for file in files}
+
+
+def content(file: Path) -> str:
+    if file.suffix == ".parquet":
+        return str(pq.read_table(file).to_pylist())
+    data = file.read_bytes()
+    return (gzip.decompress(data) if file.suffix == ".gz" else data).decode(errors="replace")
+
+
+def name_of(dialog: str) -> str:
+    """What a masked dataset calls a dialog, as docs/text.md has it."""
+    return hashlib.sha256(f"parley{dialog}".encode()).hexdigest()[:32]
 
 
 def leaks(texts: dict[str, str]) -> list[tuple[str, str]]:
@@ -71,7 +102,7 @@ def config(tmp_path: Path) -> AppConfig:
         ),
         training=TrainingConfig(path=str(tmp_path / "run")),
         evaluation=EvaluationConfig(path=str(tmp_path / "report")),
-        scoring=ScoringConfig(input=(str(tmp_path / "corpus.json"),), format="json", keep=("d", "text"),
+        scoring=ScoringConfig(input=(str(tmp_path / "corpus.json"),), format="json", keep=("n", "text"),
             output=str(tmp_path / "scores")),
     )  # fmt: skip
 
@@ -95,6 +126,36 @@ def test_no_output_of_any_job_holds_what_was_planted(
     assert {"<email>", "<number>", "<url>"} < set((tmp_path / "dataset/vocabulary.txt").read_text().split())
 
 
+@pytest.mark.horovod
+def test_nor_does_a_trained_run_or_the_console(tmp_path: Path, config: AppConfig) -> None:
+    config = replace(
+        config,
+        dataset=replace(config.dataset, reference=str(tmp_path / "earlier")),
+        word_vectors=WordVectorsConfig(path=str(tmp_path / "vectors"), size=8, min_count=1),
+        model=ModelConfig(units=8, embedding_size=8, word_vectors=str(tmp_path / "vectors")),
+        training=replace(config.training, processes=1, epochs=1),
+        registry=RegistryConfig(path=str(tmp_path / "registry")),
+    )
+    (tmp_path / "all.toml").write_text(tomli_w.dumps(describe(config)))
+    command = [sys.executable, "-c", JOBS, "--config", str(tmp_path / "all.toml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "' -> " in done.stderr and "with 1 processes" in done.stderr  # samples, and the ranks' own lines
+    (tmp_path / "corpus.json").unlink()
+    files = written(tmp_path)
+    assert leaks(files | {"stdout": done.stdout, "stderr": done.stderr}) == []
+    expected = (
+        "dataset/drift.json",
+        "vectors/vectors.txt.gz",
+        "run/model/manifest.json",
+        "run/history.csv",
+    )
+    assert {str(tmp_path / name) for name in expected} <= {*files}
+    assert {name.removeprefix(f"{tmp_path}/").partition("/")[0] for name in files} == {
+        "all.toml", "dataset", "earlier", "vectors", "run", "report", "registry", "scores"
+    }  # fmt: skip
+
+
 def test_a_dataset_that_stops_the_job_leaves_masked_rows_to_look_at(
     spark: SparkSession, tmp_path: Path, config: AppConfig
 ) -> None:
@@ -114,10 +175,10 @@ def test_without_the_mask_all_is_as_it_was_said(spark: SparkSession, tmp_path: P
     assert (tmp_path / "plain/vocabulary.txt").read_text() == (tmp_path / "dataset/vocabulary.txt").read_text()
     for split in ("train", "validation", "test"):
         one, other = (
-            sorted((row["dialog_id"], row["input_ids"]) for row in pq.read_table(tmp_path / name / split).to_pylist())
+            sorted((row["input_ids"], row["dialog_id"]) for row in pq.read_table(tmp_path / name / split).to_pylist())
             for name in ("plain", "dataset")
         )
-        assert one == other
+        assert sorted((ids, name_of(dialog)) for ids, dialog in one) == other  # each dialog in the same split
 
 
 def test_a_text_inside_a_record_is_masked_where_it_stands(spark: SparkSession, make_model: Any, tmp_path: Path) -> None:

@@ -172,6 +172,8 @@ def test_too_low_an_accuracy_is_refused(spark: SparkSession, evaluated: Any) -> 
 def test_a_report_about_another_model_is_refused(spark: SparkSession, evaluated: Any, make_model: Any) -> None:
     config = evaluated("one")
     make_model("one", says([1, 2]))  # trained again since
+    report = Path(config.evaluation.path.removeprefix("file://"))
+    report.rename(f"{report}.old-1")  # as a killed evaluate leaves it
     assert refusal(spark, config).endswith("not about " + Path(config.training.path).as_uri() + "/model as it is now: "
                                            "run evaluate again")  # fmt: skip
     elsewhere = dataclasses.replace(config, evaluation=EvaluationConfig(path=config.training.path))

@@ -1,5 +1,6 @@
 """Masked text: no address, no long number, and the same tokens."""
 
+import hashlib
 import re
 
 import pyarrow as pa
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocessing.masking import mask, mask_malformed
+from preprocessing.masking import mask, mask_malformed, pseudonyms
 from preprocessing.tokenizers import TOKENIZERS, tokenize
 
 fragments = st.sampled_from([
@@ -63,3 +64,12 @@ def test_a_slice_of_a_batch_is_masked_as_each_text_alone() -> None:
 def test_of_a_malformed_record_the_length_is_left() -> None:
     records = pa.array(['{"text": "ann\\u0040mail.com', None, "환불"])
     assert mask_malformed(records).to_pylist() == ["a record of 27 characters", None, "a record of 2 characters"]
+
+
+def test_each_id_has_one_name_that_depends_on_the_salt() -> None:
+    ids = pa.array(["ann@mail.com", None, "010-1234-5678", "", "ann@mail.com"])
+    first, none, other, empty, again = pseudonyms(ids, "salt").to_pylist()
+    assert first == again == hashlib.sha256(b"saltann@mail.com").hexdigest()[:32]  # as docs/text.md has it in SQL
+    assert none is None and len({first, other, empty}) == 3
+    assert not {first, other, empty} & {*pseudonyms(ids, "another").to_pylist()}
+    assert pseudonyms(ids.slice(1, 2), "salt").to_pylist() == [None, other]

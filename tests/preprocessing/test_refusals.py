@@ -105,6 +105,8 @@ def test_too_many_rejected_rows_are_left_beside(refusing: Refusing) -> None:
         f"look at {refusing.directory}/out/data.rejected, then mend the corpus or raise the limit"
     )
     assert refusing.rejected() == {("no intent", "hello"): 2, ("no tokens", "\u200b"): 1}
+    build_dataset(refusing.spark, refusing.corpus, replace(refusing.config, max_rejected_fraction=0.1))
+    assert [path.name for path in (refusing.directory / "out").iterdir()] == ["data"]  # with the next dataset they go
 
 
 def test_a_corpus_with_one_row_in_a_hundred_corrupted_is_built_and_one_in_ten_refused(

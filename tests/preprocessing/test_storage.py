@@ -15,8 +15,8 @@ def tree(directory: Path) -> dict[str, str]:
 
 def test_a_path_without_a_scheme_is_a_local_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [storage.absolute(path) for path in ("a/../b c%20", "/x/y/", "s3://bucket/a/../b", "file:///x")] == [
-        f"file://{tmp_path}/b c%20", "file:///x/y", "s3://bucket/a/../b", "file:///x"
+    assert [storage.absolute(path) for path in ("a/../b c%20", "/x/y/", "s3://b/a/../b/", "s3://b/", "hdfs:///")] == [
+        f"file://{tmp_path}/b c%20", "file:///x/y", "s3://b/a/../b", "s3://b", "hdfs:///"
     ]  # fmt: skip
 
 
