@@ -115,7 +115,7 @@ def checked(turns: DataFrame, splitting: splits.Splitting, config: DatasetConfig
     if config.mask:
         turns = turns.transform(transforms.with_masked_intents)
     if config.context_turns:
-        turns = turns.transform(with_context, config.context_turns)
+        turns = turns.transform(transforms.without_lost_turns).transform(with_context, config.context_turns)
     return turns.transform(leaks.with_tokens_hash)
 
 

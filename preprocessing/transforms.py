@@ -8,10 +8,12 @@ from pyspark.sql import functions as F
 
 from preprocessing.schema import REPLACEMENT, SEVERAL, SPLIT_NAMES, SPLITS, USER_SPEAKERS
 from preprocessing.splits import moment
+from preprocessing.turns import hashed_turn
 
 CONTEXT = "context"  # not a reason to reject: a turn that is there for the turns after it
 BROKEN = "not UTF-8"
 NO_LABEL = "not a label"
+NO_TURN = "no turn"
 MAX_LABEL = 200  # characters; longer "intents" are texts in the wrong column
 
 
@@ -42,6 +44,13 @@ def with_reason(turns: DataFrame, max_characters: int) -> DataFrame:
     )
 
 
+def without_lost_turns(turns: DataFrame) -> DataFrame:
+    """Examples and context of a dialog are rejected where nothing says which turn of it they are."""
+    used = F.col("reason").isNull() | (F.col("reason") == CONTEXT)
+    lost = used & F.col("dialog_id").isNotNull() & F.col("turn").isNull()
+    return turns.withColumn("reason", F.when(lost, NO_TURN).otherwise(F.col("reason")))
+
+
 def with_masked_intents(turns: DataFrame) -> DataFrame:
     """Of a text that stands in the place of an intent or a date only its length is left."""
 
@@ -63,7 +72,7 @@ def with_known_intents(turns: DataFrame, labels: Iterable[str]) -> DataFrame:
 
 def spread(examples: DataFrame, files: int) -> DataFrame:
     """Each split in `files` partitions of nearly equal size, the same rows in the same order whatever the cluster."""
-    row = F.xxhash64("dialog_id", "turn", "text", "intent")
+    row = F.xxhash64("dialog_id", *hashed_turn(), "text", "intent")
     numbers = F.create_map(*[F.lit(part) for number, split in enumerate(SPLITS) for part in (split, number)])
     keys = F.array(*[F.lit(key) for key in _partition_keys(len(SPLITS) * files)])
     part = F.get(keys, (numbers[F.col("split")] * files + F.pmod("row", F.lit(files))).cast("int"))
