@@ -21,15 +21,21 @@ CONTEXT = (  # what examples then have besides, one entry for each of `context_t
     StructField("context", ArrayType(StringType())),   # texts, "" before the dialog's first turn
     StructField("speakers", ArrayType(StringType())),  # USER or AGENT
 )  # fmt: skip
+WITH_DIALOGS = ("sgd",)  # formats whose readers tell them
 CONTEXT_COLUMNS = tuple(field.name for field in CONTEXT)
 DIALOG, LATER, AGAIN, ONCE = "_dialog", "_later", "_again", "_once"  # columns that nobody has
 ORDER = ("turn", LATER, "text")  # within a dialog
 
 
+def has_dialogs(corpus: CorpusConfig) -> bool:
+    """Whether the corpus tells which dialog a row belongs to."""
+    return bool(corpus.dialog_id) or corpus.format in WITH_DIALOGS
+
+
 def require_dialogs(corpus: CorpusConfig, config: DatasetConfig) -> None:
     """Raises UserError where context is asked of a corpus whose dialogs are not told apart."""
     missing = [key for key in ("dialog_id", "turn") if not getattr(corpus, key)]
-    if config.context_turns and missing and corpus.format != "sgd":
+    if config.context_turns and missing and corpus.format not in WITH_DIALOGS:
         raise UserError(
             f"dataset.context_turns = {config.context_turns} needs {' and '.join(f'corpus.{key}' for key in missing)}: "
             "name the columns that hold them, or set dataset.context_turns to 0"

@@ -124,7 +124,8 @@ def check_files(manifest: DatasetManifest, processes: int) -> None:
     if files < processes:
         raise UserError(
             f"training.processes = {processes}, but the training split has {files} files, and each process needs one: "
-            f"lower it, or run preprocess with dataset.files_per_split of at least {processes}"
+            f"lower it, or run preprocess with dataset.files_per_split of at least {processes}; where it is, there are "
+            "too few training examples for so many files"
         )
 
 
