@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
-from preprocessing.leaks import OF_TRAINING
+from preprocessing.leaks import DUPLICATES
 from preprocessing.schema import SPLITS
 from preprocessing.transforms import CONTEXT
 from preprocessing.vocabulary import extended
@@ -39,7 +39,8 @@ class Census:
     @property
     def rejected_fraction(self) -> float:
         """Share of all rows; what dataset.duplicates asked to leave out is no fault of the corpus."""
-        return (self.rejected.total() - self.rejected[OF_TRAINING]) / max(self.rows_in, 1)
+        asked = sum(self.rejected[reason] for reason in DUPLICATES)
+        return (self.rejected.total() - asked) / max(self.rows_in, 1)
 
     @property
     def scarce(self) -> list[str]:

@@ -62,7 +62,7 @@ def build_dataset(
         labelled, splitting = read_labelled(spark, corpus, config)
         with (
             _kept(checked(labelled, splitting, config)) as read,
-            _kept(read if config.duplicates == "keep" else leaks.reject_texts_of_training(read)) as turns,
+            _kept(read if config.duplicates == "keep" else leaks.reject_duplicates(read)) as turns,
         ):
             census = _counted(turns, inherited.labels, corpus, config, target)
             known = turns.transform(transforms.with_known_intents, census.labels)
