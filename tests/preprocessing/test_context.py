@@ -1,7 +1,7 @@
 """Context: which turns an input holds, in which order, cut on which side."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -100,9 +100,9 @@ def model_input(dialog: list[tuple[str | None, list[str]]], place: int, count: i
 
 
 @pytest.mark.spark
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
-    dialogs=st.lists(st.lists(SPOKEN, min_size=1, max_size=6), min_size=1, max_size=5),
+    dialogs=st.lists(st.lists(SPOKEN, min_size=1, max_size=6), min_size=10, max_size=40),
     count=st.integers(1, 3),
     max_tokens=st.integers(1, 12),
 )
