@@ -17,7 +17,7 @@ from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType
 
@@ -26,12 +26,13 @@ from jobs.config import AppConfig, ScoringConfig
 from jobs.prediction import SAID, column, decided, has_text, predict, with_text
 from preprocessing import storage
 from preprocessing.config import CorpusConfig
-from preprocessing.context import CONTEXT_COLUMNS, table_with_context
+from preprocessing.context import CONTEXT_COLUMNS, is_lost, table_with_context
 from preprocessing.corpora import PUBLISHED
 from preprocessing.errors import UserError, first_line
 from preprocessing.fields import MALFORMED
 from preprocessing.hadoop import hadoop_configuration
 from preprocessing.readers import READERS
+from preprocessing.transforms import NO_TURN
 from training.artifact import Model, check_model, read_model
 from training.registry import resolve, version_of
 
@@ -62,7 +63,8 @@ def score(
     """The columns `keep` (default: all) of every row, and the columns ADDED; null where there is no text.
 
     `model` is the URI of a run's model or of a version in a registry; `text` a column, or a dotted path into one;
-    `dialog` the columns of dialog, turn and speaker, which a model with context looks at.
+    `dialog` the columns of dialog, turn and speaker, which a model with context looks at; a row of a dialog that has
+    no number or time there is read alone.
     """
     require_text(frame, text)
     require_columns(frame, keep, "keep")
@@ -154,10 +156,12 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
         temporary = f"{output}.tmp-{uuid.uuid4().hex[:8]}"
         table = read_table(spark, scoring)
         require_text(table, scoring.text)
+        lost = F.lit(False)
         if model.context_turns:
             roles = [getattr(config.corpus, role) or role for role in DIALOG]
+            lost = is_lost(table, *roles[:2])
             table = table_with_context(table, model.context_turns, column(table, scoring.text), *roles)
-        scored, rejected = _both(table, scoring, model)
+        scored, rejected = _both(table, scoring, model, lost)
         scored.write.parquet(f"{temporary}/predictions")
         rejected.write.parquet(f"{temporary}/rejected")
         reasons = spark.read.parquet(f"{temporary}/rejected").groupBy("rejected_reason").count().collect()
@@ -179,13 +183,14 @@ def run(spark: SparkSession, config: AppConfig) -> dict[str, Any]:
     return manifest
 
 
-def _both(table: DataFrame, scoring: ScoringConfig, model: Model) -> tuple[DataFrame, DataFrame]:
-    """The rows with predictions, and those without text, or that could not be parsed, with the reason."""
+def _both(table: DataFrame, scoring: ScoringConfig, model: Model, lost: Column) -> tuple[DataFrame, DataFrame]:
+    """The rows with predictions, and, with the reason, those without text, unparsed, or `lost` in their dialog."""
     unwanted = {MALFORMED, *(CONTEXT_COLUMNS if model.context_turns else ())}
     kept = list(scoring.keep) or [name for name in table.columns if name not in unwanted]
     require_columns(table, kept, "keep")
     malformed = F.col(MALFORMED) if MALFORMED in table.columns else F.lit(None).cast("string")
     reason = F.when(malformed.isNotNull(), "malformed record").when(~has_text(column(table, scoring.text)), "no text")
+    reason = reason.when(lost, NO_TURN)
     named = [F.col(f"`{name}`") for name in kept]
     rejected = table.select(*named, malformed.alias("rejected_record"), reason.alias("rejected_reason"))
     if model.masked:  # who knows how a broken record spells what it holds

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
 
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
-from preprocessing.leaks import OF_TRAINING
+from preprocessing.leaks import DUPLICATES
 from preprocessing.schema import SPLITS
 from preprocessing.transforms import CONTEXT
 from preprocessing.vocabulary import extended
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 UNSEEN = "intent absent from training"
 NAMED = 10  # intents named in a message
 SCARCE = 3  # examples, so that each split can have one
+MAX_INTENTS = 10_000  # of examples; more are texts or ids, and each would reach the driver
+MAX_GROUPS = 10 * MAX_INTENTS  # of split, intent and language
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Census:
     @property
     def rejected_fraction(self) -> float:
         """Share of all rows; what dataset.duplicates asked to leave out is no fault of the corpus."""
-        return (self.rejected.total() - self.rejected[OF_TRAINING]) / max(self.rows_in, 1)
+        asked = sum(self.rejected[reason] for reason in DUPLICATES)
+        return (self.rejected.total() - asked) / max(self.rows_in, 1)
 
     @property
     def scarce(self) -> list[str]:
@@ -49,8 +53,13 @@ def take_census(turns: DataFrame, old_labels: Sequence[str] = ()) -> Census:
     """Counts turns by split, intent and reason; an example of an intent that training lacks counts as rejected.
 
     Not so one of the older labels, which come first: a model that starts from the older one knows them.
+    Raises UserError where the examples have so many intents or languages that they can be neither.
     """
-    counted = turns.groupBy("split", "reason", "intent", "language").count().collect()
+    example = F.col("reason").isNull()  # what stands in the place of an intent in the other rows is nobody's business
+    kinds = [F.when(example, F.col(name)).alias(name) for name in ("intent", "language")]
+    # in one place before they are cut: else each partition sends the driver as many
+    counted = turns.groupBy("split", "reason", *kinds).count().coalesce(1).limit(MAX_GROUPS + 1).collect()
+    _refuse_too_many(counted)
     rejected: Counter[str] = Counter()
     examples: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     for row in counted:
@@ -61,8 +70,9 @@ def take_census(turns: DataFrame, old_labels: Sequence[str] = ()) -> Census:
     labels = extended(old_labels, sorted(examples["train"]))
     unseen = sorted(set().union(*examples.values()) - set(labels))
     languages: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    known = {*labels}
     for row in counted:
-        if row.reason is None and row.intent in labels:
+        if row.reason is None and row.intent in known:
             languages[row.split][row.language or ""] += row["count"]
     for split in SPLITS:
         for intent in unseen:
@@ -70,6 +80,16 @@ def take_census(turns: DataFrame, old_labels: Sequence[str] = ()) -> Census:
     context_only = rejected.pop(CONTEXT, 0)
     rows_in = sum(row["count"] for row in counted)
     return Census(rows_in, context_only, +rejected, examples, languages, labels, unseen)
+
+
+def _refuse_too_many(counted: Sequence[Row]) -> None:
+    intents, languages = (len({row[name] for row in counted} - {None}) for name in ("intent", "language"))
+    if len(counted) > MAX_GROUPS or intents > MAX_INTENTS:
+        raise UserError(
+            f"the examples have at least {intents} intents in corpus.intent and {languages} languages in "
+            f"corpus.language; {MAX_INTENTS} intents, and {MAX_GROUPS} combinations of split, intent and language, are "
+            "the most: name the columns that hold the intent and the language"
+        )
 
 
 def refuse_unusable(census: Census, corpus: CorpusConfig, config: DatasetConfig) -> None:

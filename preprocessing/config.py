@@ -62,7 +62,7 @@ class DatasetConfig:
     out_of_scope: str = ""  # the intent that means none of the others
     files_per_split: int = 8  # with fewer than training.processes some of these have nothing to do
     max_rejected_fraction: float = 0.05
-    duplicates: str = "keep"  # or "train": validation and test have no text that training has
+    duplicates: str = "keep"  # or "train": validation has no text of training, test none of either
     reference: str = ""  # URI of an earlier dataset, to measure the drift since then; "current": the published model's
     typos: float = 0.0  # share of the training examples that get a copy with one typing error
 

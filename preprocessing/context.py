@@ -5,6 +5,8 @@ behind the mark of its speaker. The utterance keeps its first words, the context
 `training/layers.py` lays out the same in the saved model.
 """
 
+import functools
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructField
@@ -12,20 +14,28 @@ from pyspark.sql.types import ArrayType, StringType, StructField
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
 from preprocessing.schema import USER_SPEAKERS
+from preprocessing.turns import turn_number
 from preprocessing.vocabulary import AGENT, AGENT_MARK, USER, USER_MARK
 
 CONTEXT = (  # what examples then have besides, one entry for each of `context_turns` turns, the oldest first
     StructField("context", ArrayType(StringType())),   # texts, "" before the dialog's first turn
     StructField("speakers", ArrayType(StringType())),  # USER or AGENT
 )  # fmt: skip
+WITH_DIALOGS = ("sgd",)  # formats whose readers tell them
 CONTEXT_COLUMNS = tuple(field.name for field in CONTEXT)
-DIALOG, AGAIN, ONCE = "_dialog", "_again", "_once"  # columns that nobody has
+DIALOG, LATER, AGAIN, ONCE = "_dialog", "_later", "_again", "_once"  # columns that nobody has
+ORDER = ("turn", LATER, "text")  # within a dialog
+
+
+def has_dialogs(corpus: CorpusConfig) -> bool:
+    """Whether the corpus tells which dialog a row belongs to."""
+    return bool(corpus.dialog_id) or corpus.format in WITH_DIALOGS
 
 
 def require_dialogs(corpus: CorpusConfig, config: DatasetConfig) -> None:
     """Raises UserError where context is asked of a corpus whose dialogs are not told apart."""
     missing = [key for key in ("dialog_id", "turn") if not getattr(corpus, key)]
-    if config.context_turns and missing and corpus.format != "sgd":
+    if config.context_turns and missing and corpus.format not in WITH_DIALOGS:
         raise UserError(
             f"dataset.context_turns = {config.context_turns} needs {' and '.join(f'corpus.{key}' for key in missing)}: "
             "name the columns that hold them, or set dataset.context_turns to 0"
@@ -39,33 +49,35 @@ def speaker_kind(speaker: Column) -> Column:
 
 
 def with_context(turns: DataFrame, count: int) -> DataFrame:
-    """Each turn with `context` and `speakers` [count]: the texts before it in its dialog; turns outside one have none.
+    """Each turn with `context` and `speakers` [count]: the texts before it in its dialog.
 
-    Where the turns have `tokens`, also `context_tokens` [count], the tokens of those texts, a string each. Rows
-    of the same turn with the same text, which are one turn under two intents or written twice, have the same
-    turns before them.
+    Turns outside a dialog, or with no place in it, have none and are nobody's. Of one number the user's stand before
+    the agent's, and these in the order of their texts. Where the turns have `tokens`, also `context_tokens` [count],
+    the tokens of those texts, a string each. Rows of the same turn with the same text and speaker, which are one
+    turn under two intents or written twice, have the same turns before them.
     """
-    dialog = F.coalesce("dialog_id", F.xxhash64("text").cast("string"))  # rows without one, not all in one place
-    order = Window.partitionBy(DIALOG).orderBy("turn", "text")
-    again = (F.lag("turn").over(order) == F.col("turn")) & (F.lag("text").over(order) == F.col("text"))
+    alone = F.col("dialog_id").isNull() | F.col("turn").isNull()
+    dialog = F.when(alone, F.xxhash64("text").cast("string")).otherwise(F.col("dialog_id"))  # not all in one place
+    order = Window.partitionBy(DIALOG).orderBy(*ORDER)
+    again = functools.reduce(Column.__and__, [F.lag(name).over(order) == F.col(name) for name in ORDER])
     said = {"context": F.col("text"), "speakers": speaker_kind(F.col("speaker"))}
     none = {"context": F.lit(""), "speakers": F.lit(USER)}
     if "tokens" in turns.columns:
         said["context_tokens"], none["context_tokens"] = F.col("tokens"), F.lit("")
     spoken = F.struct(*[value.alias(name) for name, value in said.items()])
-    marked = turns.withColumn(DIALOG, dialog).withColumn(AGAIN, F.coalesce(again, F.lit(False)))
+    placed = turns.withColumns({DIALOG: dialog, LATER: speaker_kind(F.col("speaker")) == AGENT})
+    marked = placed.withColumn(AGAIN, F.coalesce(again, F.lit(False)))
     marked = marked.withColumn(ONCE, F.when(~F.col(AGAIN), spoken))
 
     def before(back: int) -> Column:
-        return F.expr(f"lag({ONCE}, {back}) IGNORE NULLS OVER (PARTITION BY {DIALOG} ORDER BY turn, text)")
+        return F.expr(f"lag({ONCE}, {back}) IGNORE NULLS OVER (PARTITION BY {DIALOG} ORDER BY {', '.join(ORDER)})")
 
     lagged = [F.when(F.col(AGAIN), before(back + 1)).otherwise(before(back)) for back in range(count, 0, -1)]
-    alone = F.col("dialog_id").isNull()
     added = {
         name: F.array(*[F.when(alone, nothing).otherwise(F.coalesce(turn[name], nothing)) for turn in lagged])
         for name, nothing in none.items()
     }
-    return marked.withColumns(added).drop(DIALOG, AGAIN, ONCE)
+    return marked.withColumns(added).drop(DIALOG, LATER, AGAIN, ONCE)
 
 
 def table_with_context(
@@ -82,12 +94,21 @@ def table_with_context(
             f"the model reads {count} turns before each text, but the table has no column {' and no '.join(missing)}; "
             f"it has {', '.join(table.columns)}: name them with corpus.dialog_id, corpus.turn and corpus.speaker"
         )
-    number = F.expr(f"try_cast(`{turn}` as int)")
     turns = table.select(
-        F.struct("*").alias("row"), F.col(f"`{dialog_id}`").cast("string").alias("dialog_id"), number.alias("turn"),
-        F.col(f"`{speaker}`").alias("speaker"), F.coalesce(text, F.lit("")).alias("text"),
-    )  # fmt: skip
+        F.struct("*").alias("row"),
+        F.col(f"`{dialog_id}`").cast("string").alias("dialog_id"),
+        turn_number(turn).alias("turn"),
+        F.col(f"`{speaker}`").alias("speaker"),
+        F.coalesce(text, F.lit("")).alias("text"),
+    )
     return turns.transform(with_context, count).select("row.*", *CONTEXT_COLUMNS)
+
+
+def is_lost(table: DataFrame, dialog_id: str, turn: str) -> Column:
+    """Whether a row is of a dialog and nothing says which turn of it, where `table_with_context` looks at that."""
+    if {*CONTEXT_COLUMNS} <= {*table.columns}:
+        return F.lit(False)
+    return F.col(f"`{dialog_id}`").isNotNull() & turn_number(turn).isNull()
 
 
 def with_inputs(turns: DataFrame, max_tokens: int) -> DataFrame:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from preprocessing.manifest import DataFile
 from preprocessing.schema import SPLITS
 from preprocessing.storage import sha256
+from preprocessing.turns import hashed_turn
 from preprocessing.vocabulary import UNKNOWN
 
 # Widths that examples are padded to. Closer together than this, the batches that are not full cost more than the
@@ -40,7 +41,7 @@ def buckets_for(max_tokens: int) -> tuple[int, ...]:
 def describe_splits(spark: SparkSession, uri: str) -> dict[str, SplitDescription]:
     """Reads back the splits of the dataset below `uri`: one row for each file and length reaches the driver."""
     unknown = F.size("input_ids") - F.size(F.array_remove("input_ids", UNKNOWN))
-    row = F.xxhash64("dialog_id", "turn", "text", "intent", "input_ids")
+    row = F.xxhash64("dialog_id", *hashed_turn(), "text", "intent", "input_ids")
     # the halves of the hashes are summed apart: whole they would overflow, and decimal numbers take three times as long
     halves = F.sum(F.shiftright(row, 32)).alias("high"), F.sum(row.bitwiseAND(LOW)).alias("low")
     counted = (

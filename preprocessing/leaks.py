@@ -13,7 +13,8 @@ from preprocessing.schema import SPLITS
 
 log = logging.getLogger(__name__)
 
-OF_TRAINING = "text of training"  # reason to reject an example of another split, with dataset.duplicates = "train"
+# reasons to reject an example of another split, with dataset.duplicates = "train"
+OF_TRAINING, OF_VALIDATION = DUPLICATES = ("text of training", "text of validation")
 LISTED = 20  # texts of each kind
 SHOWN = 200  # characters of a text
 HELD_OUT = SPLITS[1:]
@@ -28,15 +29,19 @@ def with_tokens_hash(turns: DataFrame) -> DataFrame:
     return turns.withColumn("tokens_hash", F.xxhash64(*parts))
 
 
-def reject_texts_of_training(turns: DataFrame) -> DataFrame:
-    """The turns, with a reason for those examples of validation and test whose text occurs in training too."""
+def reject_duplicates(turns: DataFrame) -> DataFrame:
+    """The turns, with a reason for examples of validation with a text of training, and of test with one of either."""
     held_out = F.col("reason").isNull() & (F.col("split") != "train")
-    training = turns.where("reason is null and split = 'train'").select("tokens_hash").distinct()
+    earlier = turns.where("reason is null and split in ('train', 'validation')").groupBy("tokens_hash")
+    first = earlier.agg(F.max(F.col("split") == "train").alias("trained"))  # null for what neither has
     marked = (
         turns.where(held_out)
         # a merge join: the others would send the hashes to the driver, or hold them in the memory of a worker
-        .join(training.withColumn("copied", F.lit(True)).hint("merge"), "tokens_hash", "left")
-        .withColumn("reason", F.when(F.col("copied"), OF_TRAINING))
+        .join(first.hint("merge"), "tokens_hash", "left")
+        .withColumn(
+            "reason",
+            F.when(F.col("trained"), OF_TRAINING).when(~F.col("trained") & (F.col("split") == "test"), OF_VALIDATION),
+        )
     )
     return turns.where(~held_out).unionByName(marked.select(*turns.columns))
 
@@ -138,7 +143,7 @@ def report(leaks: Mapping[str, Any]) -> None:
     if splits["texts"] or intents["texts"]:
         log.warning(
             "%d texts occur in several splits (%s are texts of training), %d texts have several intents (%d examples): "
-            "see leaks.json; dataset.duplicates = 'train' keeps texts of training out of the other splits",
+            "see leaks.json; dataset.duplicates = 'train' keeps each text in one split",
             splits["texts"], " and ".join(f"{count} {split}" for split, count in splits["of_training"].items()),
             intents["texts"], intents["examples"],
         )  # fmt: skip

@@ -17,7 +17,7 @@ from pyspark.sql.types import IntegerType, LongType, StringType, StructField, St
 from preprocessing import census as counting
 from preprocessing import drift, encoding, leaks, origin, profile, splits, storage, transforms, typos
 from preprocessing.config import CorpusConfig, DatasetConfig
-from preprocessing.context import require_dialogs, with_context
+from preprocessing.context import has_dialogs, require_dialogs, with_context
 from preprocessing.errors import UserError
 from preprocessing.hadoop import hadoop_configuration
 from preprocessing.layout import SplitDescription, buckets_for, describe_splits, files_of, fingerprint
@@ -62,16 +62,17 @@ def build_dataset(
         labelled, splitting = read_labelled(spark, corpus, config)
         with (
             _kept(checked(labelled, splitting, config)) as read,
-            _kept(read if config.duplicates == "keep" else leaks.reject_texts_of_training(read)) as turns,
+            _kept(read if config.duplicates == "keep" else leaks.reject_duplicates(read)) as turns,
         ):
             census = _counted(turns, inherited.labels, corpus, config, target)
             known = turns.transform(transforms.with_known_intents, census.labels)
             with _kept(_word_counts(known, config)) as counts:
                 words = _vocabulary(counts, inherited.words, config)
                 findings = profile.find(known, counts, words)
-            write_tables(known, words, census.labels, config, temporary)
+            left = write_tables(known, words, census.labels, has_dialogs(corpus), config, temporary)
             augmented = typos.chosen(turns, config.typos).count() if config.typos else 0
         described = describe_splits(spark, temporary)
+        _require_all(census, described, left, augmented)
         facts = profile.profile(census, findings, described, len(words), corpus, config)
         _write_profile(spark, facts, findings, since, reference, temporary)
         show(temporary)
@@ -117,7 +118,7 @@ def checked(turns: DataFrame, splitting: splits.Splitting, config: DatasetConfig
     if config.mask:
         turns = turns.transform(transforms.with_masked_intents)
     if config.context_turns:
-        turns = turns.transform(with_context, config.context_turns)
+        turns = turns.transform(transforms.without_lost_turns).transform(with_context, config.context_turns)
     return turns.transform(leaks.with_tokens_hash)
 
 
@@ -156,6 +157,24 @@ def _vocabulary(counts: DataFrame, old_words: list[str], config: DatasetConfig) 
     marks = MARKS if config.context_turns else ()
     room = config.vocabulary_size + len({*old_words, *marks} & {*MARKS})
     return [*SPECIAL, *extended(old_words, [*marks, *words])[:room]]
+
+
+def _require_all(
+    census: counting.Census, described: dict[str, SplitDescription], rejected: int, augmented: int
+) -> None:
+    """Raises RuntimeError unless every row that was read is an example or a rejected row that was written, or context.
+
+    Of these the census counts those that are no context, so that the files must hold as many.
+    """
+    counted = {split: census.examples[split].total() for split in SPLITS} | {"rejected": census.rejected.total()}
+    found = {split: description.by_length().total() for split, description in described.items()}
+    written = found | {"train": found["train"] - augmented, "rejected": rejected}
+    if written != counted:
+        raise RuntimeError(
+            f"of {census.rows_in} rows read {census.context_only} are context and {counted} were to be written, but "
+            f"{written} were: rows were lost or doubled, and the dataset that stands is left as it was; run preprocess "
+            "again, and where that comes again, report it"
+        )
 
 
 def _write_profile(
@@ -214,7 +233,5 @@ def _write_facts(
         slice=corpus.slice,
         made_of=made_of,
     )
-    accounted = sum(map(manifest.rows, SPLITS)) - augmented + census.rejected.total() + census.context_only
-    assert accounted == census.rows_in, f"{census.rows_in} rows read, {accounted} accounted for"
     write_manifest(uri, manifest)
     return manifest

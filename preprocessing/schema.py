@@ -2,7 +2,9 @@
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, IntegerType, LongType, StringType, StructField, StructType
+
+from preprocessing.turns import turn_number
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "val": "validation",
@@ -16,7 +18,7 @@ REPLACEMENT = "\ufffd"  # what bytes become that do not decode
 
 TURN = StructType([
     StructField("dialog_id", StringType()),
-    StructField("turn", IntegerType()),
+    StructField("turn", LongType()),          # its number in the dialog, or its time in microseconds since 1970
     StructField("speaker", StringType()),
     StructField("language", StringType()),
     StructField("slice", StringType()),       # what else the user wants figures by
@@ -29,7 +31,7 @@ TURN = StructType([
 
 EXAMPLE = StructType([
     StructField("dialog_id", StringType()),
-    StructField("turn", IntegerType()),
+    StructField("turn", LongType()),
     StructField("language", StringType()),
     StructField("slice", StringType()),
     StructField("text", StringType()),
@@ -41,11 +43,17 @@ EXAMPLE = StructType([
 
 
 def conform(frame: DataFrame, contract: StructType) -> DataFrame:
-    """Exactly the contract's columns, in its order and types; absent ones, and values of another type, are null."""
+    """Exactly the contract's columns, in its order and types; absent ones, and values of another type, are null.
+
+    What the contract has as a long may be a time.
+    """
+    kinds = dict(frame.dtypes)
 
     def typed(column: StructField) -> Column:
         if column.name not in frame.columns:
             return F.lit(None).cast(column.dataType)
+        if column.dataType == LongType() and kinds[column.name] not in ("bigint", "int"):
+            return turn_number(column.name)
         return F.expr(f"try_cast(`{column.name}` as {column.dataType.simpleString()})")
 
     return frame.select(*[typed(column).alias(column.name) for column in contract])

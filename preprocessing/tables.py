@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -22,23 +22,29 @@ def rejected(turns: DataFrame) -> DataFrame:
     return turns.where(F.col("reason").isNotNull() & (F.col("reason") != transforms.CONTEXT)).select(*REJECTED)
 
 
-def write_tables(turns: DataFrame, words: list[str], labels: list[str], config: DatasetConfig, uri: str) -> None:
-    """Writes the examples of each split (EXAMPLE, CONTEXT) to `uri`/SPLIT, and the rejected rows to `uri`/rejected."""
+def write_tables(
+    turns: DataFrame, words: list[str], labels: list[str], dialogs: bool, config: DatasetConfig, uri: str
+) -> int:
+    """Writes the examples of each split (EXAMPLE, CONTEXT) to `uri`/SPLIT, and the rejected rows to `uri`/rejected.
+
+    Returns how many rejected rows it wrote. Without `dialogs` nothing tells equal examples apart but their number.
+    """
     if config.typos:
         turns = turns.transform(typos.with_typos, config.typos, config.tokenizer)
     examples = turns.where("reason is null")
     if config.context_turns:
         examples = examples.transform(with_inputs, config.max_tokens)
-    written = f"{uri}/examples"
-    (
-        examples.transform(encoded, words, labels, config)
-        .transform(transforms.spread, config.files_per_split)
-        .write.partitionBy("split").parquet(written)
-    )  # fmt: skip
+    examples = examples.transform(encoded, words, labels, config)
+    if not dialogs:
+        examples = examples.transform(transforms.with_copy_numbers)
+    written, left = f"{uri}/examples", Observation()
+    examples.transform(transforms.spread, config.files_per_split).write.partitionBy("split").parquet(written)
     for split in SPLITS:
         storage.replace_directory(f"{written}/split={split}", f"{uri}/{split}")
     storage.remove(written)
-    rejected(turns).coalesce(1).write.parquet(f"{uri}/rejected")
+    # counted on their way: the tasks that write are counted once each, whatever had to be done again before them
+    rejected(turns).coalesce(1).observe(left, F.count(F.lit(1)).alias("rows")).write.parquet(f"{uri}/rejected")
+    return int(left.get["rows"])
 
 
 def encoded(examples: DataFrame, words: list[str], labels: list[str], config: DatasetConfig) -> DataFrame:

@@ -3,15 +3,18 @@
 import functools
 from collections.abc import Iterable
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from preprocessing.schema import REPLACEMENT, SEVERAL, SPLIT_NAMES, SPLITS, USER_SPEAKERS
 from preprocessing.splits import moment
+from preprocessing.turns import hashed_turn
 
 CONTEXT = "context"  # not a reason to reject: a turn that is there for the turns after it
 BROKEN = "not UTF-8"
 NO_LABEL = "not a label"
+NO_TURN = "no turn"
+COPY = "_copy"  # a column that nobody has
 MAX_LABEL = 200  # characters; longer "intents" are texts in the wrong column
 
 
@@ -42,6 +45,13 @@ def with_reason(turns: DataFrame, max_characters: int) -> DataFrame:
     )
 
 
+def without_lost_turns(turns: DataFrame) -> DataFrame:
+    """Examples and context of a dialog are rejected where nothing says which turn of it they are."""
+    used = F.col("reason").isNull() | (F.col("reason") == CONTEXT)
+    lost = used & F.col("dialog_id").isNotNull() & F.col("turn").isNull()
+    return turns.withColumn("reason", F.when(lost, NO_TURN).otherwise(F.col("reason")))
+
+
 def with_masked_intents(turns: DataFrame) -> DataFrame:
     """Of a text that stands in the place of an intent or a date only its length is left."""
 
@@ -61,18 +71,33 @@ def with_known_intents(turns: DataFrame, labels: Iterable[str]) -> DataFrame:
     return turns.withColumn("reason", F.when(unseen, "intent absent from training").otherwise(F.col("reason")))
 
 
+def with_copy_numbers(examples: DataFrame) -> DataFrame:
+    """`_copy`: the number of each among its split's equals, for corpora whose rows no dialog tells apart."""
+    order = Window.partitionBy("split", row_hash()).orderBy("text", "intent", "language", "slice")
+    return examples.withColumn(COPY, F.row_number().over(order))
+
+
+def row_hash() -> Column:
+    """What an example is told from others by."""
+    return F.xxhash64("dialog_id", *hashed_turn(), "text", "intent")
+
+
 def spread(examples: DataFrame, files: int) -> DataFrame:
-    """Each split in `files` partitions of nearly equal size, the same rows in the same order whatever the cluster."""
-    row = F.xxhash64("dialog_id", "turn", "text", "intent")
+    """Each split in `files` partitions of nearly equal size, the same rows in the same order whatever the cluster.
+
+    Equal rows are in one partition, but for those that have a number: they are dealt.
+    """
+    copy = F.col(COPY) if COPY in examples.columns else F.lit(0)
+    place = F.pmod(F.pmod("row", F.lit(files)) + copy, F.lit(files))
     numbers = F.create_map(*[F.lit(part) for number, split in enumerate(SPLITS) for part in (split, number)])
     keys = F.array(*[F.lit(key) for key in _partition_keys(len(SPLITS) * files)])
-    part = F.get(keys, (numbers[F.col("split")] * files + F.pmod("row", F.lit(files))).cast("int"))
+    part = F.get(keys, (numbers[F.col("split")] * files + place).cast("int"))
     # no split is null; where it cannot be, Spark takes the order for that of a table partitioned by it, and sorts once
     return (
-        examples.withColumns({"row": row, "split": F.coalesce("split", F.lit(SPLITS[0]))})
+        examples.withColumns({"row": row_hash(), "split": F.coalesce("split", F.lit(SPLITS[0]))})
         .repartition(len(SPLITS) * files, part)
-        .sortWithinPartitions("split", "row", "text", "intent")
-        .drop("row")
+        .sortWithinPartitions("split", "row", "text", "intent", "language", "slice")
+        .drop("row", COPY)
     )
 
 

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from preprocessing.tokenizers import count_spaced, spaced, with_entities
+from preprocessing.turns import hashed_turn
 
 SALT = "typos"
 ROW = "_row"
@@ -32,7 +33,7 @@ FIRST_SYLLABLE, JAMO = 0xAC00, (19, 21, 28)  # leading, vowels, trailing with no
 def chosen(turns: DataFrame, share: float) -> DataFrame:
     """The share of the training examples that get a copy, with column ROW: what their errors are drawn from."""
     examples = turns.where("reason is null and split = 'train'")
-    row = F.xxhash64(F.lit(SALT), "dialog_id", "turn", "text", "intent")
+    row = F.xxhash64(F.lit(SALT), "dialog_id", *hashed_turn(), "text", "intent")
     return examples.withColumn(ROW, row).where(F.pmod(ROW, F.lit(RESOLUTION)) < round(share * RESOLUTION))
 
 

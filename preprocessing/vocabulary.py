@@ -24,6 +24,11 @@ def read_lines(uri: str) -> list[str]:
     return storage.read_text(uri).removesuffix("\n").split("\n")
 
 
+def ids_of_marks(words: Sequence[str]) -> tuple[int, ...]:
+    """The ids of the speakers' marks in a vocabulary that has them; after inherited words they are not the first."""
+    return tuple(words.index(mark) for mark in MARKS if mark in words)
+
+
 @dataclass(frozen=True)
 class Inherited:
     """The words and labels of an older dataset or model, whose ids a new dataset keeps for a warm start."""

@@ -42,29 +42,34 @@ def row_numbers(files: Sequence[DataFile], mine: Sequence[int], bucket: int) -> 
 
 
 def augment(
-    ids: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], seeds: Sequence[int], word_dropout: float, word_swap: float
-) -> npt.NDArray[np.int32]:
+    ids: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], seeds: Sequence[int], word_dropout: float,
+    word_swap: float, marks: Sequence[int] = (),
+) -> npt.NDArray[np.int32]:  # fmt: skip
     """ids [B, T] of the examples numbered `rows` [B]: a share of the tokens unknown, a share where a neighbour stood.
 
-    Padding stays where it is, and the number of tokens what it was.
+    Padding and `marks`, the ids that say who speaks, stay where they are, and the number of tokens what it was.
     """
     if word_swap:
-        ids = swapped(ids, rows, seeds, word_swap)
+        ids = swapped(ids, rows, seeds, word_swap, marks)
     if word_dropout:
         dropped = (draw([*seeds, DROPOUT], rows, ids.shape[1]) < word_dropout) & (ids >= len(SPECIAL))
+        if marks:
+            dropped &= ~np.isin(ids, marks)
         ids = np.where(dropped, np.int32(UNKNOWN), ids)
     return ids
 
 
 def swapped(
-    ids: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], seeds: Sequence[int], share: float
-) -> npt.NDArray[np.int32]:
-    """Pairs of neighbours in each other's place; an example's pairs begin at even places or at odd ones."""
+    ids: npt.NDArray[np.int32], rows: npt.NDArray[np.int64], seeds: Sequence[int], share: float,
+    marks: Sequence[int] = (),
+) -> npt.NDArray[np.int32]:  # fmt: skip
+    """Pairs of neighbours in each other's place, no mark among them; they begin at even places or at odd ones."""
     width = ids.shape[1]
     odd = draw([*seeds, PARITY], rows, 1) < 0.5
     first = (np.arange(width) % 2 == odd) & (draw([*seeds, SWAP], rows, width) < share)
     first[:, -1:] = False
-    first[:, :-1] &= ids[:, 1:] != PAD
+    fixed = np.isin(ids, [PAD, *marks])
+    first[:, :-1] &= ~(fixed[:, :-1] | fixed[:, 1:])
     second = np.zeros_like(first)
     second[:, 1:] = first[:, :-1]
     places = np.arange(width) + first - second

@@ -110,7 +110,9 @@ class Loop:
     def __init__(
         self, model: keras.Model, optimizer: keras.Optimizer, config: TrainingConfig, manifest: DatasetManifest,
         blocks: dict[str, list[Block]], rank: int, processes: int, ranks: Ranks, trace: Trace | None = None,
+        marks: Sequence[int] = (),
     ) -> None:  # fmt: skip
+        self.marks = marks  # ids that augmentation leaves alone
         self.model, self.optimizer, self.config, self.rank = model, optimizer, config, rank
         self.blocks, self.ranks, self.trace = blocks, ranks, trace
         self.files = manifest.splits["train"]
@@ -201,7 +203,7 @@ class Loop:
 
     def _augmented(self, epoch: int, bucket: int, ids: Ids, chosen: Ints) -> Ids:
         config, rows = self.config, self.numbers[bucket][chosen]
-        return augment(ids, rows, [config.seed, epoch, bucket], config.word_dropout, config.word_swap)
+        return augment(ids, rows, [config.seed, epoch, bucket], config.word_dropout, config.word_swap, self.marks)
 
     def _progress(self, done: Position, steps: int) -> Progress:
         epoch, sums = len(done.history), Sums(*done.sums)

@@ -13,7 +13,7 @@ from typing import Any
 
 from preprocessing import storage
 from preprocessing.manifest import DatasetManifest, read_manifest
-from preprocessing.vocabulary import read_lines
+from preprocessing.vocabulary import ids_of_marks, read_lines
 from training.calibration import Calibration
 from training.checkpoint import WORD_VECTORS, Position, read_array, read_position, require_attempt
 from training.config import ModelConfig, TrainingConfig
@@ -132,9 +132,10 @@ def _train_on(
         carry_over(model, job.model, job.training.start_from, words, labels)
     optimizer = make_optimizer(job.training)
     watch.now("waiting for the first weights", patient=True)
+    marks = ids_of_marks(read_lines(f"{job.dataset}/vocabulary.txt")) if manifest.context_turns else ()
     steps = job.training.trace_steps
     trace = Trace(job.run, steps, ranks.way) if rank == 0 and steps else None
-    loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, ranks, trace)
+    loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, ranks, trace, marks)
     recorder = Recorder(job, model, optimizer, start, watch.told_to_end) if rank == 0 else None
     # what rank 0 began with or restored, everyone goes on from
     ranks.copy([v.value for v in [*model.weights, *optimizer.variables]])

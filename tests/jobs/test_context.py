@@ -71,6 +71,22 @@ def test_a_table_of_dialogs_is_scored_turn_by_turn(config: AppConfig, spark: Spa
     assert {(int(row.chat[1:]) % 3, row.intent) for row in answers} == set(enumerate(ASKED.values()))
 
 
+def test_a_row_that_has_no_place_in_its_dialog_is_apart_with_its_reason(
+    config: AppConfig, spark: SparkSession, tmp_path: Path
+) -> None:
+    """Times tell the order, and against that of the texts; what is neither number nor time is not guessed."""
+    said = [("agent", "shall I cancel it", "2024-03-01T10:00:00Z"), ("customer", "yes", "2024-03-01T10:00:00.5Z"),
+            ("agent", "may I call you", "10:00"), ("agent", "do you want to pay now", "")]  # fmt: skip
+    rows = [{"chat": "c", "number": time, "who": who, "text": text} for who, text, time in said]
+    (tmp_path / "table.json").write_text("\n".join(map(json.dumps, [*rows, {"text": "yes"}])))
+    scoring = dataclasses.replace(config.scoring, input=(f"{tmp_path}/table.json",), output=f"{tmp_path}/scores",
+                                  keep=("text", "chat"))  # fmt: skip
+    done = score.run(spark, dataclasses.replace(config, scoring=scoring))
+    assert (done["rows"], done["rejected"]) == (3, {"no turn": 2})
+    scored = spark.read.parquet(f"{tmp_path}/scores/predictions").where("chat is not null and text = 'yes'")
+    assert [row.intent for row in scored.collect()] == ["cancel"]
+
+
 def test_a_table_without_dialogs_is_refused(config: AppConfig, spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("yes\n")
     scoring = ScoringConfig(input=(str(tmp_path / "texts.txt"),), format="text", output=str(tmp_path / "scores"))

@@ -98,13 +98,14 @@ def test_only_so_many_texts_are_listed_and_these_only_as_far_as_they_can_be_read
     assert texts == ["07", *[f"{n:02d}" + "x" * 198 for n in range(20) if n != 7]]
 
 
-def test_texts_of_training_are_rejected_from_the_other_splits_and_nothing_else_changes(turns: DataFrame) -> None:
+def test_a_text_stays_in_the_first_split_that_has_it_and_nothing_else_changes(turns: DataFrame) -> None:
     before = {(row.split, row.text, row.intent): row.reason for row in turns.collect()}
-    after = leaks.reject_texts_of_training(turns)
+    after = leaks.reject_duplicates(turns)
     assert after.columns == turns.columns
     found = {(row.split, row.text, row.intent): row.reason for row in after.collect()}
     assert found == {
-        **before, ("test", " YES ", "affirm"): leaks.OF_TRAINING, ("validation", "OK", "thanks"): leaks.OF_TRAINING
+        **before, ("test", " YES ", "affirm"): "text of training", ("validation", "OK", "thanks"): "text of training",
+        ("test", "lost it", "track"): "text of validation",
     }  # fmt: skip
     assert after.count() == len(TURNS)
 
@@ -135,23 +136,26 @@ def test_a_dataset_has_its_leaks_beside_it_and_in_the_log(
     assert profile["leaks"]["several_intents"] == {"texts": 2, "examples": 5}
     assert [record.getMessage() for record in caplog.records if "leaks.json" in record.getMessage()] == [
         "3 texts occur in several splits (1 validation and 1 test are texts of training), 2 texts have several intents "
-        "(5 examples): see leaks.json; dataset.duplicates = 'train' keeps texts of training out of the other splits"
+        "(5 examples): see leaks.json; dataset.duplicates = 'train' keeps each text in one split"
     ]
 
 
 def test_duplicates_are_rejected_counted_and_kept_out_of_the_limit(
     spark: SparkSession, corpus: CorpusConfig, tmp_path: Path
 ) -> None:
-    """3 of 15 rows are rejected, 2 of them since the user asked for it: the limit is 0.1."""
+    """4 of 15 rows are rejected, 3 of them since the user asked for it: the limit is 0.1."""
     manifest = build(spark, corpus, tmp_path, duplicates="train")
-    assert (manifest.rejected, manifest.rows_in) == ({"text of training": 2, "no intent": 1}, 15)
-    assert [manifest.rows(split) for split in ("train", "validation", "test")] == [8, 2, 2]
+    assert (manifest.rejected, manifest.rows_in) == (
+        {"text of training": 2, "text of validation": 1, "no intent": 1}, 15
+    )  # fmt: skip
+    assert [manifest.rows(split) for split in ("train", "validation", "test")] == [8, 2, 1]
     rejected = pq.read_table(tmp_path / "data/rejected").to_pylist()
     assert sorted((row["reason"], row["split"], row["text"]) for row in rejected) == [
-        ("no intent", "train", "hello"), ("text of training", "test", " YES "), ("text of training", "validation", "OK")
+        ("no intent", "train", "hello"), ("text of training", "test", " YES "),
+        ("text of training", "validation", "OK"), ("text of validation", "test", "lost it"),
     ]  # fmt: skip
     leaks_left = json.loads((tmp_path / "data/leaks.json").read_text())["several_splits"]
-    assert (leaks_left["texts"], leaks_left["of_training"]) == (1, {"validation": 0, "test": 0})
+    assert (leaks_left["texts"], leaks_left["of_training"]) == (0, {"validation": 0, "test": 0})
 
 
 def test_a_split_of_nothing_but_texts_of_training_is_refused(spark: SparkSession, tmp_path: Path) -> None:

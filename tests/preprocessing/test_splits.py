@@ -51,20 +51,34 @@ def test_a_dialog_goes_where_it_always_went(spark: SparkSession) -> None:
     }
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(old=DIALOGS, new=DIALOGS, salt=st.text(), validation=st.floats(0.01, 0.49), test=st.floats(0.01, 0.49))
+CASES = st.lists(
+    st.tuples(DIALOGS, DIALOGS, st.text(), st.floats(0.01, 0.49), st.floats(0.01, 0.49)), min_size=20, max_size=20
+)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(cases=CASES)
 def test_new_dialogs_move_no_old_one(
-    spark: SparkSession, old: set[str], new: set[str], salt: str, validation: float, test: float
+    spark: SparkSession, cases: list[tuple[set[str], set[str], str, float, float]]
 ) -> None:
-    splitting = Splitting("hash", salt, validation, test)
+    """A hundred corpora, each with its own salt and shares, twenty in a query."""
 
-    def places(dialogs: set[str]) -> dict[str, str]:
-        frame = turns(spark, *[{"dialog_id": dialog} for dialog in dialogs]).repartition(3)
-        return {row.dialog_id: row.split for row in frame.transform(splits.with_split, splitting).collect()}
+    def places(corpora: list[set[str]]) -> list[dict[str, str]]:
+        rows = [{"dialog_id": dialog, "slice": f"{n}"} for n, dialogs in enumerate(corpora) for dialog in dialogs]
+        frame = turns(spark, *rows).repartition(3)
+        for number, (_, _, *chosen) in enumerate(cases):
+            frame = frame.withColumn("split", F.lit(None)).transform(splits.with_split, Splitting("hash", *chosen))
+            frame = frame.withColumnRenamed("split", f"split {number}")
+        found: list[dict[str, str]] = [{} for _ in corpora]
+        for row in frame.collect():
+            found[int(row.slice)][row.dialog_id] = row[f"split {row.slice}"]
+        return found
 
-    before, after = places(old), places(old | new)
-    assert before == {dialog: after[dialog] for dialog in before}
-    assert set(after.values()) <= set(SPLITS)
+    before, after = places([old for old, *_ in cases]), places([old | new for old, new, *_ in cases])
+    assert [{*dialogs} for dialogs in after] == [old | new for old, new, *_ in cases]
+    for one, other in zip(before, after, strict=True):
+        assert one == {dialog: other[dialog] for dialog in one}
+        assert set(other.values()) <= set(SPLITS)
 
 
 def test_another_salt_draws_other_splits(spark: SparkSession) -> None:

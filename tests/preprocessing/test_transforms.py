@@ -91,6 +91,8 @@ def test_files_hold_the_same_rows_however_the_input_was_cut(spark: SparkSession)
         {"dialog_id": f"d{n}", "turn": n % 7, "text": f"t{n % 11}", "intent": f"i{n % 5}", "split": SPLITS[n % 3]}
         for n in range(360)
     ]
+    same = {"dialog_id": "d", "turn": 0, "text": "hi", "intent": "greet", "split": "train"}
+    rows += [same | {"language": f"{n % 2}", "slice": f"{n * 7 % 10}"} for n in range(10)]
     frame = turns(spark, *rows)
 
     def parts(cut: DataFrame) -> list[list[Any]]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from preprocessing.manifest import DataFile
+from preprocessing.vocabulary import MARKS, SPECIAL, ids_of_marks
 from training.augment import augment, draw, row_numbers, swapped
 from training.schedule import RankSchedule, epoch_steps
 
@@ -28,6 +29,23 @@ def test_a_share_of_the_words_changes_places_with_a_neighbour() -> None:
     assert moved.mean(axis=0)[[0, 5]] == pytest.approx(np.full(2, 0.1), abs=0.01)  # they have one neighbour
 
 
+@pytest.mark.parametrize("words", [[*MARKS, "a", "b", "c"], ["a", *MARKS[::-1], "b", "c"]])
+def test_marks_of_the_speakers_stay_where_they_are(words: list[str]) -> None:
+    """Wherever in the vocabulary they are; the words around them are forgotten and swapped as often as any."""
+    vocabulary = [*SPECIAL, *words]
+    marks = ids_of_marks(vocabulary)
+    said = ["<user>", "a", "b", "c", "<agent>", "b", "<user>", "c", "a", "<pad>"]
+    ids = np.array([[vocabulary.index(word) for word in said]], np.int32)
+    found = augment(np.repeat(ids, 20_000, axis=0), ROWS, [1, 0, 0], 0.2, 0.3, marks)
+    marked = np.isin(ids[0], marks)
+    assert (
+        marked.sum() == 3 and (found[:, marked] == ids[:, marked]).all() and not np.isin(found[:, ~marked], marks).any()
+    )
+    assert (found[:, [1, 2, 3, 5, 7, 8]] == 1).mean() == pytest.approx(0.2, abs=0.01)
+    assert (found[:, 2] != ids[:, 2]).mean() == pytest.approx(0.2 + 0.8 * 0.3, abs=0.01)
+    assert (found[:, 5] != ids[:, 5]).mean() == pytest.approx(0.2, abs=0.01)  # between two marks
+
+
 @pytest.mark.parametrize("width", [0, 1, 2])
 def test_short_texts_and_no_texts(width: int) -> None:
     ids = np.arange(2, 2 + 3 * width, dtype=np.int32).reshape(3, width)
@@ -48,7 +66,8 @@ def test_other_seeds_rows_places_and_epochs_draw_other_numbers() -> None:
 
 
 @pytest.mark.parametrize("processes", [2, 4, 5])
-def test_any_number_of_processes_trains_on_the_same_examples(processes: int) -> None:
+@pytest.mark.parametrize("marks", [(), (34, 105)])
+def test_any_number_of_processes_trains_on_the_same_examples(processes: int, marks: tuple[int, ...]) -> None:
     """Step by step, the examples of all ranks together."""
 
     def steps(size: int) -> list[list[list[int]]]:
@@ -59,13 +78,15 @@ def test_any_number_of_processes_trains_on_the_same_examples(processes: int) -> 
             for schedule in schedules:
                 numbers = row_numbers(FILES, schedule.mine, step.bucket)[schedule.rows_of(step, schedule.epoch_rows(2))]
                 ids = (numbers[:, None] * 10 + np.arange(2, 8)).astype(np.int32)
-                examples += augment(ids, numbers, [1, 2, step.bucket], 0.2, 0.3).tolist()
+                examples += augment(ids, numbers, [1, 2, step.bucket], 0.2, 0.3, marks).tolist()
             found.append(sorted(examples))
         return found
 
     one = steps(1)
     assert steps(processes) == one
     assert any(1 in example for step in one for example in step)
+    for mark in marks:  # one a bucket has, and where it was
+        assert [example.index(mark) for step in one for example in step if mark in example] == [mark % 10 - 2] * 2
 
 
 def test_rows_are_numbered_over_all_files() -> None:
