@@ -6,6 +6,8 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from preprocessing.manifest import DatasetManifest
 from preprocessing.versions import versions
 from preprocessing.vocabulary import read_lines
@@ -18,8 +20,23 @@ if TYPE_CHECKING:
     from training.worker import TrainJob
 
 
+LESS = "begin another run with a lower training.learning_rate, or with training.warmup_epochs"
+
+
 class Terminated(RuntimeError):
     """This process was told to end."""
+
+
+class Diverged(RuntimeError):
+    """The loss, or what training goes on from, is no number any more."""
+
+
+def require_finite_state(state: Checkpoint) -> None:
+    """Raises Diverged unless all that training would go on from is numbers: the loss tells only a step later."""
+    if not all(np.isfinite(array).all() for array in (*state.weights, *state.optimizer)):
+        raise Diverged(
+            f"the weights, or what the optimizer keeps of them, became no numbers by {state.position}: {LESS}"
+        )
 
 
 class Recorder:
@@ -69,6 +86,7 @@ class Recorder:
         self.writing.result()
 
     def _write(self, state: Checkpoint) -> None:
+        require_finite_state(state)
         write_checkpoint(self.job.run, state, self.job.attempt)
         if not state.position.step:
             write_history(self.job.run, state.position.history)
