@@ -12,7 +12,7 @@ from preprocessing.manifest import DatasetManifest
 from preprocessing.versions import versions
 from preprocessing.vocabulary import read_lines
 from training.calibration import Calibration
-from training.checkpoint import Checkpoint, Position, read_checkpoint, require_attempt, write_checkpoint, write_history
+from training.checkpoint import Checkpoint, Position, require_attempt, write_checkpoint, write_history
 
 if TYPE_CHECKING:
     import keras
@@ -43,15 +43,14 @@ class Recorder:
     """Writes what there is, in a thread of its own: no rank waits for the store, but for the epoch before."""
 
     def __init__(
-        self, job: "TrainJob", model: "keras.Model", optimizer: "keras.Optimizer", start: Position,
+        self, job: "TrainJob", model: "keras.Model", optimizer: "keras.Optimizer", start: Checkpoint,
         told_to_end: threading.Event,
     ) -> None:  # fmt: skip
         self.job, self.model, self.optimizer, self.told_to_end = job, model, optimizer, told_to_end
-        self.state = Checkpoint(start, [], [], [])
-        if start != Position():
-            self.state = read_checkpoint(job.run)
-            model.set_weights(self.state.weights)
-            for variable, value in zip(optimizer.variables, self.state.optimizer, strict=True):
+        self.state = start
+        if start.weights:
+            model.set_weights(start.weights)
+            for variable, value in zip(optimizer.variables, start.optimizer, strict=True):
                 variable.assign(value)
         self.pen = ThreadPoolExecutor(1, "checkpoint")
         self.writing: Future[None] = self.pen.submit(lambda: None)
@@ -103,6 +102,7 @@ class Recorder:
         self.wait()
         require_attempt(self.job.run, self.job.attempt)
         history = self.state.position.history
+        write_history(self.job.run, history)  # once more: an attempt may have ended between a checkpoint and this
         best = max(history, key=lambda row: row["validation_accuracy"])
         write_events(f"{self.job.run}/tensorboard", history)
         lineage = {

@@ -15,7 +15,16 @@ from preprocessing import storage
 from preprocessing.manifest import DatasetManifest, read_manifest
 from preprocessing.vocabulary import read_lines
 from training.calibration import Calibration
-from training.checkpoint import WORD_VECTORS, Position, read_array, read_position, require_attempt
+from training.checkpoint import (
+    NOTHING,
+    WORD_VECTORS,
+    Checkpoint,
+    Position,
+    read_array,
+    read_position,
+    require_attempt,
+    settle,
+)
 from training.config import ModelConfig, TrainingConfig
 from training.device import recurrent_kernel, take_device
 from training.progress import Reporter
@@ -105,6 +114,12 @@ def _train(job: TrainJob, watch: Watch, reporter: Reporter | None) -> dict[str, 
     return _train_on(job, manifest, blocks, rank, processes, watch, reporter)
 
 
+def _settled(job: TrainJob, watch: Watch) -> tuple[Checkpoint, str]:
+    """The last checkpoint that is whole, which rank 0 settles before the ranks meet: then all of them find the same."""
+    watch.now("reading the checkpoint", patient=True)
+    return settle(job.run, job.attempt)
+
+
 def _train_on(
     job: TrainJob, manifest: DatasetManifest, blocks: dict[str, Any], rank: int, processes: int, watch: Watch,
     reporter: Reporter | None,
@@ -122,10 +137,11 @@ def _train_on(
     build = partial(build_model, job.model, manifest.vocabulary_size, manifest.num_labels, vectors)
     model = build(mixed_precision=job.training.mixed_precision)
     device = os.environ["CUDA_VISIBLE_DEVICES"]
+    kept, damage = _settled(job, watch) if rank == 0 else (NOTHING, "")
     watch.now("waiting for all ranks", patient=True)
     # what is on a GPU travels from there
     ranks = meet(job.attempt, model.weights, in_memory=job.training.shared_memory and device == "-1")
-    announce(job.run, rank, device=device, kernel=recurrent_kernel(model), exchange=ranks.way)
+    announce(job.run, rank, device=device, kernel=recurrent_kernel(model), exchange=ranks.way, damage=damage)
     start = read_position(job.run)
     if rank == 0 and job.training.start_from and start == Position():
         words, labels = (read_lines(f"{job.dataset}/{name}.txt") for name in ("vocabulary", "labels"))
@@ -135,7 +151,8 @@ def _train_on(
     steps = job.training.trace_steps
     trace = Trace(job.run, steps, ranks.way) if rank == 0 and steps else None
     loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, ranks, trace)
-    recorder = Recorder(job, model, optimizer, start, watch.told_to_end) if rank == 0 else None
+    recorder = Recorder(job, model, optimizer, kept, watch.told_to_end) if rank == 0 else None
+    del kept  # it would stay in memory
     # what rank 0 began with or restored, everyone goes on from
     ranks.copy([v.value for v in [*model.weights, *optimizer.variables]])
     if recorder:  # there is time to finish the step
