@@ -52,6 +52,8 @@ class TrainJob:
 def train_worker(job: TrainJob) -> dict[str, float] | None:
     """Trains one rank of `job`; rank 0 returns the best epoch's line of the history, the others None."""
     storage.use_hadoop_configuration(job.hadoop)
+    # all temporary files are in Spark's own directory, which goes with the executor even if this process is killed
+    tempfile.tempdir = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0] or None
     rank = int(os.environ.get("HOROVOD_RANK", "0"))
     watch = Watch(job.run, rank, job.training.stall_seconds)
     signal.signal(signal.SIGTERM, partial(_terminate, watch))
@@ -104,9 +106,7 @@ def _train(job: TrainJob, watch: Watch, reporter: Reporter | None) -> dict[str, 
 
     from training.data import load
 
-    # in Spark's own directory, which goes with the executor even if this process is killed in between
-    disk = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0] or None
-    with tempfile.TemporaryDirectory(prefix="parley-stage-", dir=disk) as directory:
+    with tempfile.TemporaryDirectory(prefix="parley-stage-") as directory:
         blocks = {
             split: load(job.dataset, manifest, split, rank, processes, Path(directory))
             for split in ("train", "validation")

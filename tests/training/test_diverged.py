@@ -58,5 +58,6 @@ def test_weights_that_are_no_numbers_are_never_kept(
         assert 0 < step <= (4 if command == "first" else 8)
         words = str(failed.value)
         assert "Diverged: the " in words and words.endswith(f"_epochs; step {step} of epoch 1 is kept"), words
+        assert {path.name for path in (tmp_path / "run").iterdir()} == {"checkpoints", "config.toml", "errors"}
         kept = read_checkpoint(run)
         assert all(np.isfinite(array).all() for array in (*kept.weights, *kept.optimizer))

@@ -59,8 +59,23 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_to_the_same_weights(
     train(spark, dataset, LARGE, dataclasses.replace(training, path=str(damaged)))
     assert f"{newest}/state.npz is damaged: training goes on from " in caplog.text
     assert_same_runs(whole, damaged)
+    assert not list(damaged.rglob("*.tmp-*"))
 
     lines = (killed / "history.csv").read_text().splitlines(keepends=True)
     (killed / "history.csv").write_text("".join(lines[:-1]))  # as if killed before it was written
     finish(job, tmp_path / "job")
     assert len(read_history(killed.as_uri())) == 2
+
+
+def test_temporary_files_of_a_killed_rank_are_where_spark_removes_them(dataset: str, tmp_path: Path) -> None:
+    local, elsewhere = tmp_path / "local", tmp_path / "elsewhere"
+    for directory in (local, elsewhere):
+        directory.mkdir()
+    job = job_for(dataset, tmp_path / "run", dataclasses.replace(TRAINING, trace_steps=10_000))
+    process = start(job, tmp_path / "job", SPARK_LOCAL_DIRS=f"{local},/nowhere", TMPDIR=str(elsewhere))
+    while not (found := [path.name for path in tmp_path.glob("*/parley-trace-*")]):
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert (local / found[0]).is_dir() and not list(elsewhere.iterdir())

@@ -45,7 +45,7 @@ def job_for(dataset: str, run: Path, training: TrainingConfig = TRAINING, model:
     return TrainJob(dataset, run.as_uri(), read_manifest(dataset).fingerprint, model, training, 1, {})
 
 
-def start(job: TrainJob, file: Path) -> subprocess.Popen:
+def start(job: TrainJob, file: Path, **environment: str) -> subprocess.Popen:
     """The one rank of `job` in a process of its own: TensorFlow's threads are set once a process."""
     file.write_bytes(cloudpickle.dumps(job))
     program = (
@@ -53,7 +53,8 @@ def start(job: TrainJob, file: Path) -> subprocess.Popen:
         "from training.worker import train_worker\n"
         "train_worker(pickle.load(open(sys.argv[1], 'rb')))\n"
     )
-    return subprocess.Popen([sys.executable, "-c", program, str(file)], stderr=subprocess.DEVNULL)
+    words = [sys.executable, "-c", program, str(file)]
+    return subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, **environment})
 
 
 def finish(job: TrainJob, file: Path) -> None:
