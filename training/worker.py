@@ -32,7 +32,7 @@ from training.quiet import import_tensorflow
 from training.recorder import Recorder, Terminated
 from training.reports import CAUSE, FINAL, announce, in_one_line, kind_of, report
 from training.warm_start import carry_over
-from training.watch import Watch
+from training.watch import MEETING_SECONDS, STARTING, Watch
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,12 @@ def _train(job: TrainJob, watch: Watch, reporter: Reporter | None) -> dict[str, 
 
     from training.data import load
 
+    def reading(file: str) -> None:
+        watch.now(f"{STARTING}, reading {file}", patient=True)
+
     with tempfile.TemporaryDirectory(prefix="parley-stage-") as directory:
         blocks = {
-            split: load(job.dataset, manifest, split, rank, processes, Path(directory))
+            split: load(job.dataset, manifest, split, rank, processes, Path(directory), reading)
             for split in ("train", "validation")
         }
     return _train_on(job, manifest, blocks, rank, processes, watch, reporter)
@@ -138,7 +141,7 @@ def _train_on(
     model = build(mixed_precision=job.training.mixed_precision)
     device = os.environ["CUDA_VISIBLE_DEVICES"]
     kept, damage = _settled(job, watch) if rank == 0 else (NOTHING, "")
-    watch.now("waiting for all ranks", patient=True)
+    watch.now("waiting for all ranks", patient=True, patience=MEETING_SECONDS)
     # what is on a GPU travels from there
     ranks = meet(job.attempt, model.weights, in_memory=job.training.shared_memory and device == "-1")
     announce(job.run, rank, device=device, kernel=recurrent_kernel(model), exchange=ranks.way, damage=damage)
