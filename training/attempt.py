@@ -11,7 +11,7 @@ import uuid
 from pyspark import SparkContext
 
 from preprocessing import storage
-from training.checkpoint import begin_attempt, latest_epoch
+from training.checkpoint import ROOM, begin_attempt, latest_epoch
 from training.failures import lost_executors
 from training.guard import Guard
 from training.interrupt import Interrupt
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 START_SECONDS = 120  # for all ranks to get a slot each
 GLOO_SECONDS = 120  # for all ranks to import TensorFlow and meet; Horovod's own 30 are too few on a busy node
 ENDED = re.compile(r"Process name: (\d+)\s+Exit code: (-?\w+)")  # of Horovod: the rank that ended first
+HALF = re.compile(r"\.tmp-[0-9a-f]{8}$")  # a file that is being written, as preprocessing.files names it
 
 
 class TrainingFailed(RuntimeError):
@@ -41,8 +42,7 @@ def run_once(
     import horovod.spark
     from horovod.common.util import gloo_built
 
-    for remains in ("errors", "ranks"):
-        storage.remove(f"{job.run}/{remains}")
+    _remove_remains(job.run, "errors", ROOM)
     job = dataclasses.replace(job, attempt=uuid.uuid4().hex)
     begin_attempt(job.run, job.attempt)
     environment = {
@@ -71,8 +71,17 @@ def run_once(
         interrupt.processes_ended()
         with contextlib.suppress(OSError):  # a store that is gone: why training ended is worth more
             begin_attempt(job.run, "")
-    storage.remove(f"{job.run}/ranks")
+            _remove_remains(job.run)
     return dict(results[0])
+
+
+def _remove_remains(run: str, *more: str) -> None:
+    """Removes what ranks said of themselves, `more`, and what those killed in the middle of a file left of it."""
+    for remains in ("ranks", *more):
+        storage.remove(f"{run}/{remains}")
+    with contextlib.suppress(FileNotFoundError):  # a rank that was taken for gone is at it
+        for name in filter(HALF.search, storage.files_below(run)):
+            storage.remove(f"{run}/{name}")
 
 
 def _failed(run: str, error: Exception, guard: Guard, losses: list[str]) -> TrainingFailed:

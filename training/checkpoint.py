@@ -3,8 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from preprocessing.errors import UserError
 
 History = list[dict[str, float]]
 Arrays = list[np.ndarray]
+Facts = dict[str, Any]  # of a checkpoint: its name, its checksum, its position
 
 KEPT = 2  # complete checkpoints left on storage
 POINTER = "latest.json"
+STATE, FACTS = "state.npz", "facts.json"  # of each checkpoint; the pointer has the same facts
 ATTEMPT = "attempt"  # of the run: the name of the attempt to finish it that is under way
 ROOM = "room"  # of the run, for a moment: whether there is some
 WORD_VECTORS = "word_vectors.npy"  # of the run: what its embedding begins with
@@ -45,6 +47,9 @@ class Checkpoint(NamedTuple):
     weights: Arrays
     optimizer: Arrays
     best: Arrays  # weights of the epoch with the best validation accuracy; none before the first
+
+
+NOTHING = Checkpoint(Position(), [], [], [])
 
 
 def _pack(checkpoint: Checkpoint) -> bytes:
@@ -88,7 +93,8 @@ def write_checkpoint(run: str, checkpoint: Checkpoint, attempt: str = "") -> Non
     content = _pack(checkpoint)
     facts = {"name": name, "epoch": epoch, "sha256": storage.sha256(content), **position._asdict()}
     require_attempt(run, attempt)
-    storage.write_bytes(f"{run}/checkpoints/{name}/state.npz", content)
+    storage.write_bytes(f"{run}/checkpoints/{name}/{STATE}", content)
+    storage.write_json(f"{run}/checkpoints/{name}/{FACTS}", facts)
     require_attempt(run, attempt)  # once more, as the store may have taken its time
     storage.write_json(f"{run}/checkpoints/{POINTER}", facts)
     names = sorted({path.split("/")[0] for path in storage.files_below(f"{run}/checkpoints")} - {POINTER})
@@ -109,13 +115,36 @@ def require_room(run: str) -> None:
         storage.remove(f"{run}/{ROOM}")
 
 
+def _facts(uri: str) -> Facts | None:
+    """What is known of a checkpoint; nothing where the file that says it is damaged, None where there is none."""
+    try:
+        found = json.loads(storage.read_text(uri))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and "name" in found else {}
+
+
+def _newest_first(run: str) -> Iterator[Facts]:
+    """The facts of the run's checkpoints: of that which is pointed to, then of those before it."""
+    pointed = _facts(f"{run}/checkpoints/{POINTER}")
+    if pointed is None:
+        return
+    yield pointed
+    names = [path.split("/")[0] for path in storage.files_below(f"{run}/checkpoints") if path.endswith(f"/{FACTS}")]
+    for name in sorted(names, reverse=True):
+        if not pointed or name < pointed["name"]:
+            yield _facts(f"{run}/checkpoints/{name}/{FACTS}") or {}
+
+
+def _position(facts: Facts) -> Position:
+    return Position(**{name: facts[name] for name in Position._fields if name in facts})
+
+
 def read_position(run: str) -> Position:
     """How far the run's last complete checkpoint is; the beginning where there is none."""
-    try:
-        facts = json.loads(storage.read_text(f"{run}/checkpoints/{POINTER}"))
-    except FileNotFoundError:
-        return Position()
-    return Position(**{name: facts[name] for name in Position._fields if name in facts})
+    return _position(next(filter(None, _newest_first(run)), {}))
 
 
 def latest_epoch(run: str) -> int:
@@ -123,19 +152,53 @@ def latest_epoch(run: str) -> int:
     return len(read_position(run).history)
 
 
-def read_checkpoint(run: str) -> Checkpoint:
-    """The run's last complete checkpoint. Raises UserError where its file is not the one that was written."""
-    facts = json.loads(storage.read_text(f"{run}/checkpoints/{POINTER}"))
-    uri = f"{run}/checkpoints/{facts['name']}/state.npz"
-    content = storage.read_bytes(uri)
-    if storage.sha256(content) != facts["sha256"]:
-        raise UserError(f"{uri} is damaged: remove {run}/checkpoints to train from the start")
+def _unpack(run: str, facts: Facts) -> Checkpoint | None:
+    """The checkpoint of these facts; None where its file is gone, or not the one that was written."""
+    try:
+        content = storage.read_bytes(f"{run}/checkpoints/{facts['name']}/{STATE}") if facts else b""
+    except FileNotFoundError:
+        return None
+    if storage.sha256(content) != facts.get("sha256"):
+        return None
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         groups = [
             [arrays[name] for name in sorted(arrays.files) if name.startswith(f"{group}.")]
             for group in ("weights", "optimizer", "best")
         ]
-    return Checkpoint(read_position(run), *groups)
+    return Checkpoint(_position(facts), *groups)
+
+
+def _last_whole(run: str) -> tuple[Checkpoint, Facts, list[str]]:
+    """The run's last checkpoint that is as it was written, its facts, and the damaged files that were passed over."""
+    damaged: list[str] = []
+    for facts in _newest_first(run):
+        if found := _unpack(run, facts):
+            return found, facts, damaged
+        damaged.append(f"{run}/checkpoints/{facts['name']}/{STATE}" if facts else f"{run}/checkpoints/{POINTER}")
+    if damaged:
+        raise UserError(
+            f"{damaged[0]} is damaged, and no checkpoint before it is whole: "
+            f"remove {run}/checkpoints to train from the start"
+        )
+    return NOTHING, {}, []
+
+
+def read_checkpoint(run: str) -> Checkpoint:
+    """The run's last whole checkpoint; NOTHING where it has none yet. Raises UserError where all are damaged."""
+    return _last_whole(run)[0]
+
+
+def settle(run: str, attempt: str = "") -> tuple[Checkpoint, str]:
+    """What `read_checkpoint` returns, to which the pointer then points; and what was damaged, in a line for people."""
+    found, facts, damaged = _last_whole(run)
+    if not damaged:
+        return found, ""
+    require_attempt(run, attempt)
+    storage.write_json(f"{run}/checkpoints/{POINTER}", facts)
+    for uri in damaged:  # which the next checkpoint would else keep, as the one before it
+        if uri.endswith(STATE):
+            storage.remove(uri.removesuffix(f"/{STATE}"))
+    return found, f"{', '.join(damaged)} is damaged: training goes on from {found.position}, which was kept before"
 
 
 def write_array(uri: str, array: np.ndarray) -> None:

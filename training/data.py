@@ -5,7 +5,7 @@ import errno
 import io
 import socket
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from preprocessing.manifest import DataFile, DatasetManifest
 from training.schedule import files_of_rank
 
 Ids = npt.NDArray[np.int32]
+Begin = Callable[[str], None]  # is told of each file before it is copied, and before it is read
 
 
 class Block(NamedTuple):
@@ -26,10 +27,11 @@ class Block(NamedTuple):
     labels: Ids
 
 
-def stage(uri: str, files: Sequence[DataFile], directory: Path) -> list[Path]:
+def stage(uri: str, files: Sequence[DataFile], directory: Path, begin: Begin) -> list[Path]:
     """Copies the files from the dataset's store to the local disk, as Petastorm reads no other store with Arrow 14."""
     staged = [directory / file.path for file in files]
     for file, path in zip(files, staged, strict=True):
+        begin(file.path)
         try:
             storage.download(f"{uri}/{file.path}", path)
         except storage.StoreError as error:  # it names the store, which is not what is full
@@ -66,10 +68,16 @@ def read_file(path: Path, file: DataFile) -> tuple[Ids, Ids, Ids]:
     return ids, lengths, labels
 
 
-def load(uri: str, manifest: DatasetManifest, split: str, rank: int, processes: int, directory: Path) -> list[Block]:
+def load(
+    uri: str, manifest: DatasetManifest, split: str, rank: int, processes: int, directory: Path,
+    begin: Begin = lambda file: None,
+) -> list[Block]:  # fmt: skip
     """By bucket the rank's examples of a split, file after file as `RankSchedule` numbers them."""
     files = [manifest.splits[split][number] for number in files_of_rank(len(manifest.splits[split]), rank, processes)]
-    columns = [read_file(path, file) for path, file in zip(stage(uri, files, directory), files, strict=True)]
+    columns = []
+    for path, file in zip(stage(uri, files, directory, begin), files, strict=True):
+        begin(file.path)
+        columns.append(read_file(path, file))
     lower = (0, *manifest.buckets[:-1])
     blocks = []
     for bucket, (low, high) in enumerate(zip(lower, manifest.buckets, strict=True)):

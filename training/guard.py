@@ -52,7 +52,7 @@ class Guard:
         for beat in self.mailbox.read("alive-", Beat):
             self.hosts[beat.rank], self.doing[beat.rank] = beat.host, "" if beat.over else beat.doing
             if beat.rank not in self.beats or self.beats[beat.rank][0] != beat.number:
-                limit = START_SECONDS if beat.doing == STARTING else SILENT_SECONDS
+                limit = START_SECONDS if beat.doing.startswith(STARTING) else SILENT_SECONDS
                 self.beats[beat.rank] = (beat.number, now, 0 if beat.over else limit)
 
     def silent(self, now: float, most: float = float("inf")) -> list[int]:

@@ -17,7 +17,7 @@ from training.config import TrainingConfig
 from training.data import Block, Ids
 from training.progress import Progress, Reporter
 from training.ranks import Ranks
-from training.recorder import Recorder
+from training.recorder import LESS, Diverged, Recorder
 from training.reports import LEFT, in_one_line, kind_of
 from training.schedule import Ints, RankSchedule, epoch_steps, words_of_a_step
 from training.step import Sums, add_sums, balanced_weights, make_evaluation_step, make_train_step
@@ -90,18 +90,10 @@ def has_state(model: keras.Model) -> bool:
     return any(layer._non_trainable_variables for layer in model._flatten_layers())
 
 
-class Diverged(RuntimeError):
-    """The loss is no number any more."""
-
-
 def require_finite(loss: float, epoch: int, where: str) -> None:
     """Raises Diverged unless the loss, summed over all ranks, is a number."""
     if not math.isfinite(loss):
-        kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "there is no checkpoint yet"
-        raise Diverged(
-            f"the loss became {loss} in epoch {epoch}, {where}; {kept}: "
-            "begin another run with a lower training.learning_rate, or with training.warmup_epochs"
-        )
+        raise Diverged(f"the loss became {loss} in epoch {epoch}, {where}: {LESS}")
 
 
 class Loop:

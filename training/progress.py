@@ -165,7 +165,10 @@ class Display:
 
     def _log_ranks(self) -> None:
         with contextlib.suppress(OSError, KeyError):  # a store that hiccups, a rank that is not so far
-            line, fast = describe_ranks(read_ranks(self.run))
+            ranks = read_ranks(self.run)
+            for damage in filter(None, (rank.get("damage") for rank in ranks)):
+                log.warning("%s", damage)
+            line, fast = describe_ranks(ranks)
             log.log(logging.INFO if fast else logging.WARNING, "%s", line)
 
     def _log_epochs(self, history: History, bar: Any) -> None:

@@ -6,11 +6,13 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from preprocessing.manifest import DatasetManifest
 from preprocessing.versions import versions
 from preprocessing.vocabulary import read_lines
 from training.calibration import Calibration
-from training.checkpoint import Checkpoint, Position, read_checkpoint, require_attempt, write_checkpoint, write_history
+from training.checkpoint import Checkpoint, Position, require_attempt, write_checkpoint, write_history
 
 if TYPE_CHECKING:
     import keras
@@ -18,23 +20,37 @@ if TYPE_CHECKING:
     from training.worker import TrainJob
 
 
+LESS = "begin another run with a lower training.learning_rate, or with training.warmup_epochs"
+
+
 class Terminated(RuntimeError):
     """This process was told to end."""
+
+
+class Diverged(RuntimeError):
+    """The loss, or what training goes on from, is no number any more."""
+
+
+def require_finite_state(state: Checkpoint) -> None:
+    """Raises Diverged unless all that training would go on from is numbers: the loss tells only a step later."""
+    if not all(np.isfinite(array).all() for array in (*state.weights, *state.optimizer)):
+        raise Diverged(
+            f"the weights, or what the optimizer keeps of them, became no numbers by {state.position}: {LESS}"
+        )
 
 
 class Recorder:
     """Writes what there is, in a thread of its own: no rank waits for the store, but for the epoch before."""
 
     def __init__(
-        self, job: "TrainJob", model: "keras.Model", optimizer: "keras.Optimizer", start: Position,
+        self, job: "TrainJob", model: "keras.Model", optimizer: "keras.Optimizer", start: Checkpoint,
         told_to_end: threading.Event,
     ) -> None:  # fmt: skip
         self.job, self.model, self.optimizer, self.told_to_end = job, model, optimizer, told_to_end
-        self.state = Checkpoint(start, [], [], [])
-        if start != Position():
-            self.state = read_checkpoint(job.run)
-            model.set_weights(self.state.weights)
-            for variable, value in zip(optimizer.variables, self.state.optimizer, strict=True):
+        self.state = start
+        if start.weights:
+            model.set_weights(start.weights)
+            for variable, value in zip(optimizer.variables, start.optimizer, strict=True):
                 variable.assign(value)
         self.pen = ThreadPoolExecutor(1, "checkpoint")
         self.writing: Future[None] = self.pen.submit(lambda: None)
@@ -69,6 +85,7 @@ class Recorder:
         self.writing.result()
 
     def _write(self, state: Checkpoint) -> None:
+        require_finite_state(state)
         write_checkpoint(self.job.run, state, self.job.attempt)
         if not state.position.step:
             write_history(self.job.run, state.position.history)
@@ -85,6 +102,7 @@ class Recorder:
         self.wait()
         require_attempt(self.job.run, self.job.attempt)
         history = self.state.position.history
+        write_history(self.job.run, history)  # once more: an attempt may have ended between a checkpoint and this
         best = max(history, key=lambda row: row["validation_accuracy"])
         write_events(f"{self.job.run}/tensorboard", history)
         lineage = {

@@ -7,7 +7,7 @@ from pyspark import SparkContext
 
 from preprocessing.errors import ClusterError
 from training.attempt import TrainingFailed, run_once
-from training.checkpoint import read_position, require_room
+from training.checkpoint import Position, read_position, require_room
 from training.interrupt import Interrupt
 from training.preflight import check_executors, count_slots
 from training.worker import TrainJob
@@ -32,12 +32,14 @@ def run_to_the_end(context: SparkContext, job: TrainJob, interface: str, interru
             failed = error
         position = read_position(job.run)
         fruitless = fruitless + 1 if restarts and position == before else 0
-        if interrupt.requested.is_set() or getattr(failed, "final", False):
+        if interrupt.requested.is_set():
             raise failed
+        if getattr(failed, "final", False):
+            raise failed if position == Position() else _with(f"{position} is kept", failed)
         if fruitless == FRUITLESS:
-            raise _given_up(f"{FRUITLESS} restarts from {position} made no progress", failed)
+            raise _with(f"given up: {FRUITLESS} restarts from {position} made no progress", failed)
         if restarts == job.training.max_restarts:
-            raise _given_up(f"training.max_restarts = {restarts}", failed)
+            raise _with(f"given up: training.max_restarts = {restarts}", failed)
         restarts += 1
         processes, interface = _wait_until_ready(context, job, interrupt, failed)
         log.warning(
@@ -70,16 +72,16 @@ def _wait_until_ready(
             except ClusterError as error:
                 pause, why = AGAIN_SECONDS, str(error)
         if waited > MINIMUM_SECONDS:
-            raise _given_up(f"after {MINIMUM_SECONDS} s {why}", failed)
+            raise _with(f"given up: after {MINIMUM_SECONDS} s {why}", failed)
         if waited >= next_line:
             log.warning("not restarted yet, as %s: %s", why, failed)
             next_line = waited + LINE_SECONDS
         time.sleep(pause)
 
 
-def _given_up(reason: str, failed: Exception) -> TrainingFailed:
-    """The last failure, and why there is no restart; the checkpoint stays for the same command."""
-    given_up = TrainingFailed(f"{failed}; given up: {reason}")
+def _with(more: str, failed: Exception) -> TrainingFailed:
+    """The last failure, and what there is to say besides; the checkpoint stays for the same command."""
+    said = TrainingFailed(f"{failed}; {more}")
     for note in getattr(failed, "__notes__", ()):
-        given_up.add_note(note)
-    return given_up
+        said.add_note(note)
+    return said

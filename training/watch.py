@@ -2,7 +2,6 @@
 
 import faulthandler
 import itertools
-import math
 import os
 import sys
 import threading
@@ -15,10 +14,11 @@ from training import board
 from training.mailbox import has_driver, post
 from training.reports import CAUSE, WAITING, here, report
 
-PATIENT_SECONDS = 600  # for anything but a step: tracing a function, validation, a store
+PATIENT_SECONDS = 600  # for anything but a step: an import, a file of examples, tracing a function, validation, a store
+MEETING_SECONDS = 3600  # for the others, who may have more files to read: one that hangs at it ends by itself before
 TICK_SECONDS = 0.5
 BEAT_SECONDS = 2.0  # between signs of life
-STARTING = "starting"  # what a rank does until it has its examples
+STARTING = "starting"  # so begins what a rank does until it has its examples
 SAVING = "checkpoint after step"  # what rank 0 does where another one is gone
 GRACE_SECONDS = 10  # for the report; then the process ends without
 
@@ -38,7 +38,7 @@ class Watch:
 
     def __init__(self, run: str, rank: int, seconds: float) -> None:
         self.run, self.rank, self.seconds = run, rank, seconds
-        self.doing, self.limit = STARTING, math.inf
+        self.doing, self.limit = STARTING, float(max(PATIENT_SECONDS, seconds))
         self.began = False  # whether the first step is done
         self.told_to_end = threading.Event()  # by SIGTERM, after which little time is left
         self.since = time.monotonic()
@@ -49,13 +49,13 @@ class Watch:
             self.beating = threading.Thread(target=self._beat, name="signs of life", daemon=True)
             self.beating.start()
 
-    def now(self, doing: str, patient: bool = False) -> None:
-        """From now on the process does this, with so much time for it."""
-        started = self.doing != STARTING
+    def now(self, doing: str, patient: bool = False, patience: float = 0) -> None:
+        """From now on the process does this, with so much time for it: where it is patient, `patience` seconds."""
+        starting = self.doing.startswith(STARTING) and not doing.startswith(STARTING)
         self.doing, self.began = doing, self.began or not patient
-        self.limit = max(PATIENT_SECONDS, self.seconds) if patient else self.seconds
+        self.limit = max(patience or PATIENT_SECONDS, self.seconds) if patient else self.seconds
         self.since = time.monotonic()
-        if not started:  # the driver has more patience with a start than with all that comes after it
+        if starting:  # the driver has more patience with a start than with all that comes after it
             self.due.set()
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Watch:
             left = self.since + self.limit - time.monotonic()
             if left < 0:
                 self._end()
-            if left < math.inf:  # for code that keeps Python's lock, and so this thread from looking
+            else:  # for code that keeps Python's lock, and so this thread from looking
                 faulthandler.dump_traceback_later(left + GRACE_SECONDS, exit=True)
 
     def _end(self) -> None:

@@ -15,7 +15,16 @@ from preprocessing import storage
 from preprocessing.manifest import DatasetManifest, read_manifest
 from preprocessing.vocabulary import ids_of_marks, read_lines
 from training.calibration import Calibration
-from training.checkpoint import WORD_VECTORS, Position, read_array, read_position, require_attempt
+from training.checkpoint import (
+    NOTHING,
+    WORD_VECTORS,
+    Checkpoint,
+    Position,
+    read_array,
+    read_position,
+    require_attempt,
+    settle,
+)
 from training.config import ModelConfig, TrainingConfig
 from training.device import recurrent_kernel, take_device
 from training.progress import Reporter
@@ -23,7 +32,7 @@ from training.quiet import import_tensorflow
 from training.recorder import Recorder, Terminated
 from training.reports import CAUSE, FINAL, announce, in_one_line, kind_of, report
 from training.warm_start import carry_over
-from training.watch import Watch
+from training.watch import MEETING_SECONDS, STARTING, Watch
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class TrainJob:
 def train_worker(job: TrainJob) -> dict[str, float] | None:
     """Trains one rank of `job`; rank 0 returns the best epoch's line of the history, the others None."""
     storage.use_hadoop_configuration(job.hadoop)
+    # all temporary files are in Spark's own directory, which goes with the executor even if this process is killed
+    tempfile.tempdir = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0] or None
     rank = int(os.environ.get("HOROVOD_RANK", "0"))
     watch = Watch(job.run, rank, job.training.stall_seconds)
     signal.signal(signal.SIGTERM, partial(_terminate, watch))
@@ -95,14 +106,21 @@ def _train(job: TrainJob, watch: Watch, reporter: Reporter | None) -> dict[str, 
 
     from training.data import load
 
-    # in Spark's own directory, which goes with the executor even if this process is killed in between
-    disk = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0] or None
-    with tempfile.TemporaryDirectory(prefix="parley-stage-", dir=disk) as directory:
+    def reading(file: str) -> None:
+        watch.now(f"{STARTING}, reading {file}", patient=True)
+
+    with tempfile.TemporaryDirectory(prefix="parley-stage-") as directory:
         blocks = {
-            split: load(job.dataset, manifest, split, rank, processes, Path(directory))
+            split: load(job.dataset, manifest, split, rank, processes, Path(directory), reading)
             for split in ("train", "validation")
         }
     return _train_on(job, manifest, blocks, rank, processes, watch, reporter)
+
+
+def _settled(job: TrainJob, watch: Watch) -> tuple[Checkpoint, str]:
+    """The last checkpoint that is whole, which rank 0 settles before the ranks meet: then all of them find the same."""
+    watch.now("reading the checkpoint", patient=True)
+    return settle(job.run, job.attempt)
 
 
 def _train_on(
@@ -122,10 +140,11 @@ def _train_on(
     build = partial(build_model, job.model, manifest.vocabulary_size, manifest.num_labels, vectors)
     model = build(mixed_precision=job.training.mixed_precision)
     device = os.environ["CUDA_VISIBLE_DEVICES"]
-    watch.now("waiting for all ranks", patient=True)
+    kept, damage = _settled(job, watch) if rank == 0 else (NOTHING, "")
+    watch.now("waiting for all ranks", patient=True, patience=MEETING_SECONDS)
     # what is on a GPU travels from there
     ranks = meet(job.attempt, model.weights, in_memory=job.training.shared_memory and device == "-1")
-    announce(job.run, rank, device=device, kernel=recurrent_kernel(model), exchange=ranks.way)
+    announce(job.run, rank, device=device, kernel=recurrent_kernel(model), exchange=ranks.way, damage=damage)
     start = read_position(job.run)
     if rank == 0 and job.training.start_from and start == Position():
         words, labels = (read_lines(f"{job.dataset}/{name}.txt") for name in ("vocabulary", "labels"))
@@ -136,7 +155,8 @@ def _train_on(
     steps = job.training.trace_steps
     trace = Trace(job.run, steps, ranks.way) if rank == 0 and steps else None
     loop = Loop(model, optimizer, job.training, manifest, blocks, rank, processes, ranks, trace, marks)
-    recorder = Recorder(job, model, optimizer, start, watch.told_to_end) if rank == 0 else None
+    recorder = Recorder(job, model, optimizer, kept, watch.told_to_end) if rank == 0 else None
+    del kept  # it would stay in memory
     # what rank 0 began with or restored, everyone goes on from
     ranks.copy([v.value for v in [*model.weights, *optimizer.variables]])
     if recorder:  # there is time to finish the step

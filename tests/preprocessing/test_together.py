@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.leaks import OF_TRAINING
 from preprocessing.manifest import DatasetManifest
-from preprocessing.masking import mask
+from preprocessing.masking import mask, pseudonyms
 from preprocessing.pipeline import build_dataset
 from preprocessing.schema import SPLITS
 
@@ -66,7 +66,8 @@ def copies(dataset: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The training examples as they were said, masked, and their copies with a typing error."""
     rows = [json.loads(line) for line in corpus_lines()]
     masked = mask(pa.array([row["text"] for row in rows])).to_pylist()
-    said = {(row["d"], row["n"]): text for row, text in zip(rows, masked, strict=True)}
+    dialogs = pseudonyms(pa.array([row["d"] for row in rows]), DatasetConfig().split_salt).to_pylist()
+    said = {(dialog, row["n"]): text for dialog, row, text in zip(dialogs, rows, masked, strict=True)}
     originals: dict[tuple[str, int], dict[str, Any]] = {}
     copied = []
     for row in examples(dataset, "train"):

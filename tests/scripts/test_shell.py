@@ -28,18 +28,19 @@ class Shell:
     """A shell at its prompt, on a corpus of its own."""
 
     def __init__(self, base: Path) -> None:
-        self.run = base / "run"
+        self.run, self.local, self.temporary = (base / name for name in ("run", "local", "temporary"))
+        self.temporary.mkdir()
         settings = [
             *[f"{section}.path={base}/{name}" for section, name in [("corpus", "corpus"), ("dataset", "dataset"),
               ("training", "run"), ("evaluation", "report")]],
             "generator.rows=3000", "dataset.files_per_split=2", "model.units=16", "model.embedding_size=16",
             f"training.epochs={EPOCHS}", "training.batch_size=64", "spark.sql.shuffle.partitions=3",
-            "spark.master=local[2]",
+            "spark.master=local[2]", f"spark.local.dir={self.local}",
         ]  # fmt: skip
         words = [word for setting in settings for word in ("--set", setting)]
         self.terminal = pexpect.spawn(
-            str(ROOT / "scripts" / "shell.sh"), words, env=ENVIRONMENT, cwd=str(base), encoding="utf-8", timeout=120,
-            dimensions=(50, 200),
+            str(ROOT / "scripts" / "shell.sh"), words, cwd=str(base), encoding="utf-8", timeout=120,
+            dimensions=(50, 200), env={**ENVIRONMENT, "TMPDIR": str(self.temporary)},
         )  # fmt: skip
         self.terminal.expect(PROMPT)
         self.greeting = self.terminal.before
@@ -90,6 +91,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     shell.terminal.expect(pexpect.EOF)
     shell.terminal.close()
     assert shell.terminal.exitstatus == 0
+    assert not list(shell.local.rglob("parley-*")), "of ranks that were ended with the session"
 
 
 def refusal(*words: str, **environment: str) -> str:
@@ -129,7 +131,8 @@ def test_ctrl_c_ends_training_and_keeps_the_session(shell: Shell) -> None:
         assert seconds < 20, said  # one or two, where nothing else runs
         assert not shell.ranks()
         assert not lease.exists()
-        assert not list(Path("/tmp").glob("parley-stage-*"))
+        assert not list(shell.temporary.glob("parley-*"))
+        assert not (shell.run / "ranks").exists() and not list(shell.run.rglob("*.tmp-*"))
         # the JVM itself may complain of a barrier task that was killed in between
         assert shell.say("spark.range(10).count()").splitlines()[-1] == "10"
         assert shell.say("spark.range(10, numPartitions=2).rdd.map(str).count()").splitlines()[-1] == "10"

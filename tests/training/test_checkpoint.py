@@ -1,6 +1,7 @@
 """Checkpoints: what is pointed to stays whole, whatever writers that died have left beside it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from preprocessing.errors import UserError
 from training.checkpoint import (
+    NOTHING,
     Checkpoint,
     Position,
     Superseded,
@@ -16,6 +18,7 @@ from training.checkpoint import (
     read_checkpoint,
     read_history,
     read_position,
+    settle,
     write_checkpoint,
     write_history,
 )
@@ -78,18 +81,66 @@ def test_an_attempt_that_was_taken_for_gone_writes_nothing_any_more(tmp_path: Pa
     assert read_position(run) == checkpoint(2).position
 
 
-def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path.as_uri(), checkpoint(1))
-    (tmp_path / "checkpoints" / "epoch-0001" / "state.npz").write_bytes(b"other")
-    with pytest.raises(UserError, match=r"epoch-0001/state.npz is damaged: remove .*/checkpoints to train from the"):
-        read_checkpoint(tmp_path.as_uri())
+def gone(path: Path) -> None:
+    path.unlink()
 
 
-def test_a_pointer_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").mkdir()
+def other(path: Path) -> None:
+    path.write_bytes(b"other")
+
+
+@pytest.mark.parametrize(
+    "damages", [{"epoch-0002/state.npz": other}, {"epoch-0002/state.npz": gone},
+                {"epoch-0002/state.npz": other, "latest.json": other}],
+)  # fmt: skip
+def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(
+    damages: dict[str, Callable[[Path], None]], tmp_path: Path
+) -> None:
+    run = tmp_path.as_uri()
+    begin_attempt(run, "this")
+    for epochs, step in ((1, 0), (1, 7), (2, 0)):
+        write_checkpoint(run, checkpoint(epochs, step), "this")
+    for file, damage in damages.items():
+        damage(tmp_path / "checkpoints" / file)
+    begin_attempt(run, "another")
+    with pytest.raises(Superseded):
+        settle(run, "this")
+    found, said = settle(run, "another")
+    assert found.position == read_position(run) == checkpoint(1, 7).position
+    np.testing.assert_array_equal(found.weights[0], np.full((2, 2), 1))
+    assert all(f"checkpoints/{file}" in said for file in damages)
+    assert said.endswith(" is damaged: training goes on from step 7 of epoch 2, which was kept before")
+    assert settle(run, "another")[1] == ""
+    write_checkpoint(run, checkpoint(3), "another")
+    assert names(run) == {"epoch-0001-step-0000007", "epoch-0003", "latest.json"}, "the damaged one is none of the two"
+
+
+def test_where_all_are_damaged_nothing_is_begun_anew_by_itself(tmp_path: Path) -> None:
+    run = tmp_path.as_uri()
+    assert settle(run) == (NOTHING, "")
+    for epochs in (1, 2):
+        write_checkpoint(run, checkpoint(epochs))
+        other(tmp_path / "checkpoints" / f"epoch-{epochs:04d}" / "state.npz")
+    with pytest.raises(UserError, match=r"epoch-0002/state.npz is damaged, and no .*: remove .*/checkpoints to train"):
+        settle(run)
+    other(tmp_path / "checkpoints" / "latest.json")
+    with pytest.raises(UserError, match=r"latest.json is damaged"):
+        read_checkpoint(run)
+
+
+def test_what_an_earlier_version_kept_is_read(tmp_path: Path) -> None:
+    """Only its pointer has a checksum."""
+    run = tmp_path.as_uri()
+    for epochs in (1, 2):
+        write_checkpoint(run, checkpoint(epochs))
+        gone(tmp_path / "checkpoints" / f"epoch-{epochs:04d}" / "facts.json")
+    assert settle(run)[0].position == checkpoint(2).position
+    other(tmp_path / "checkpoints" / "epoch-0002" / "state.npz")
+    with pytest.raises(UserError, match="is damaged"):
+        settle(run)
     facts = {"name": "epoch-0001", "epoch": 1, "sha256": "", "history": [ROW]}
     (tmp_path / "checkpoints" / "latest.json").write_text(json.dumps(facts))
-    assert read_position(tmp_path.as_uri()) == Position([ROW])
+    assert read_position(run) == Position([ROW])
 
 
 def test_a_history_whose_first_epochs_had_fewer_columns_is_written(tmp_path: Path) -> None:

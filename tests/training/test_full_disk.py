@@ -69,8 +69,8 @@ def test_full_disks_change_nothing_once_there_is_room(
     assert_no_process_is_left(tmp_path)
     where = r"epoch \d, step \d+ of \d+"
     assert re.search(
-        rf"restart 1 of 5, with 1 of 1 processes from the beginning: rank 0 on \S+, starting: StoreError: \S+ cannot "
-        rf"copy \S+ to its own disk: no space left in {disks[1]}/\S+: make room there",
+        rf"restart 1 of 5, with 1 of 1 processes from the beginning: rank 0 on \S+, starting, reading \S+: StoreError: "
+        rf"\S+ cannot copy \S+ to its own disk: no space left in {disks[1]}/\S+: make room there",
         done.stderr,
     ), done.stderr[-5000:]
     full = rf"rank 0 on \S+, {where}: StoreError: \S+ cannot use \S+: OSError: \[Errno 28\] No space left on device"

@@ -58,7 +58,7 @@ def test_a_rank_that_gives_no_more_signs_stands_still_whatever_it_did(
 
 def test_ranks_that_are_done_and_ranks_that_start_are_not_missed(guarded: Callable[[float], Guard]) -> None:
     beat(0, over=True)
-    beat(1, STARTING)
+    beat(1, f"{STARTING}, reading train/part-00000.parquet")
     assert not guarded(0.05).stopped
 
 
@@ -70,6 +70,8 @@ def test_a_rank_that_has_started_says_so_at_once(
     watch = Watch("file:///nowhere", 0, 600)
     guard = guarded(0.05)
     assert guard.doing[0] == STARTING and not guard.stopped
+    watch.now(f"{STARTING}, reading train/part-00000.parquet", patient=True)  # which goes on as it began
+    assert not guarded(0.05).stopped
     watch.now("waiting for all ranks", patient=True)
     guarded(0.05)
     watch.close()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from preprocessing.manifest import DataFile, DatasetManifest
-from training.checkpoint import Position, read_history, read_position
+from training.checkpoint import Position, read_checkpoint, read_history
 from training.config import ModelConfig, TrainingConfig
 from training.data import Block
 from training.progress import epoch_line
@@ -183,7 +183,7 @@ def test_a_checkpoint_has_the_scale_of_the_loss(tmp_path: Path) -> None:
     def start() -> tuple[Any, Any, Any, Recorder]:
         model, optimizer = fresh(config)
         step = make_train_step(model, optimizer, ALONE)
-        return model, optimizer, step, Recorder(job, model, optimizer, read_position(job.run), threading.Event())
+        return model, optimizer, step, Recorder(job, model, optimizer, read_checkpoint(job.run), threading.Event())
 
     model, optimizer, step, recorder = start()
     optimizer.dynamic_scale.assign(2.0**30)  # more than float16 takes

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from preprocessing.pipeline import build_dataset
 from preprocessing.schema import SPLITS
 from training.artifact import load_model
 from training.attempt import TrainingFailed
-from training.checkpoint import read_checkpoint, read_history, read_position
+from training.checkpoint import read_checkpoint, read_history
 from training.config import ModelConfig, TrainingConfig
 from training.launch import train
 from training.schedule import RankSchedule, epoch_steps
@@ -30,7 +29,6 @@ from training.worker import TrainJob, train_worker
 
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
 
-TIMES = dict.fromkeys(("seconds", "examples_per_second", "input_share"), 0)
 MODEL = ModelConfig(embedding_size=8, units=8, dropout=0.0)
 TRAINING = TrainingConfig(
     epochs=3, batch_size=7, learning_rate=0.01, warmup_epochs=1, decay="cosine", word_dropout=0.05,
@@ -50,7 +48,7 @@ def job_for(dataset: str, run: Path, training: TrainingConfig = TRAINING, model:
     return TrainJob(dataset, run.as_uri(), read_manifest(dataset).fingerprint, model, training, 1, {})
 
 
-def start(job: TrainJob, file: Path) -> subprocess.Popen:
+def start(job: TrainJob, file: Path, **environment: str) -> subprocess.Popen:
     """The one rank of `job` in a process of its own: TensorFlow's threads are set once a process."""
     file.write_bytes(cloudpickle.dumps(job))
     program = (
@@ -58,7 +56,8 @@ def start(job: TrainJob, file: Path) -> subprocess.Popen:
         "from training.worker import train_worker\n"
         "train_worker(pickle.load(open(sys.argv[1], 'rb')))\n"
     )
-    return subprocess.Popen([sys.executable, "-c", program, str(file)], stderr=subprocess.DEVNULL)
+    words = [sys.executable, "-c", program, str(file)]
+    return subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, **environment})
 
 
 def finish(job: TrainJob, file: Path) -> None:
@@ -170,26 +169,6 @@ def test_the_model_takes_raw_text_from_tensorflow_alone(two_processes: str) -> N
     for name in ("intents", "out_of_scope"):
         assert found[name] == [getattr(prediction, name) for prediction in said], name
     np.testing.assert_allclose(found["probabilities"], [prediction.probabilities for prediction in said], atol=1e-6)
-
-
-def test_a_run_killed_within_an_epoch_goes_on_to_the_same_weights(dataset: str, tmp_path: Path) -> None:
-    training = dataclasses.replace(TRAINING, epochs=6)
-    model = dataclasses.replace(MODEL, dropout=0.2)
-    whole, killed = (tmp_path / name for name in ("whole", "killed"))
-    finish(job_for(dataset, whole, training, model), tmp_path / "job")
-    job = job_for(dataset, killed, dataclasses.replace(training, checkpoint_minutes=1e-6), model)
-    process = start(job, tmp_path / "job")
-    while not (position := read_position(killed.as_uri())).history or position.step < 2:
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    position = read_position(killed.as_uri())
-    assert position.step and len(position.history) < 6, f"killed at {position}, which proves nothing"
-    finish(dataclasses.replace(job, training=training), tmp_path / "job")
-    assert_same_weights(whole.as_uri(), killed.as_uri(), 0)
-    for one, two in zip(read_history(whole.as_uri()), read_history(killed.as_uri()), strict=True):
-        assert {**one, **TIMES} == {**two, **TIMES}
 
 
 # Horovod's own thread complains when its Spark job is cancelled
