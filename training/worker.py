@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preprocessing import storage
 from preprocessing.manifest import DatasetManifest, read_manifest
@@ -33,6 +33,13 @@ from training.recorder import Recorder, Terminated
 from training.reports import CAUSE, FINAL, announce, in_one_line, kind_of, report
 from training.warm_start import carry_over
 from training.watch import MEETING_SECONDS, STARTING, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import keras
+
+    from training.loop import Loop
 
 
 @dataclass(frozen=True)
@@ -91,9 +98,7 @@ def _train(job: TrainJob, watch: Watch, reporter: Reporter | None) -> dict[str, 
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
-    if (
-        device == "-1"
-    ):  # by itself TensorFlow takes as many again as the machine has cores, those of the other ranks too
+    if device == "-1":  # by itself TensorFlow takes as many again as the machine has cores, those of other ranks too
         tf.config.threading.set_inter_op_parallelism_threads(job.threads)
     if job.training.trace_steps:
         os.environ["HOROVOD_TIMELINE"] = "DYNAMIC"  # begun later
@@ -165,13 +170,21 @@ def _train_on(
     watch.now("calibrating and writing the model", patient=True)
     if trace:
         trace.close()
+    return _finish(job, manifest, loop, recorder, build)
+
+
+def _finish(
+    job: TrainJob, manifest: DatasetManifest, loop: "Loop", recorder: Recorder | None,
+    build: "Callable[[], keras.Model]",
+) -> dict[str, float] | None:  # fmt: skip
+    """What rank 0 returns, the model of the best epoch being calibrated by all ranks, and written."""
     if recorder:
         recorder.restore_best()
-    ranks.copy([v.value for v in model.weights])
-    published = model
+    loop.ranks.copy([v.value for v in loop.model.weights])
+    published = loop.model
     if job.training.mixed_precision != "none":  # whoever asks it has a CPU, which is fast and exact in float32
         published = build()
-        published.set_weights(model.get_weights())
+        published.set_weights(loop.model.get_weights())
     calibration = Calibration()
     if job.training.calibrated:
         labels = read_lines(f"{job.dataset}/labels.txt")
