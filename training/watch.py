@@ -51,10 +51,10 @@ class Watch:
 
     def now(self, doing: str, patient: bool = False, patience: float = 0) -> None:
         """From now on the process does this, with so much time for it: where it is patient, `patience` seconds."""
-        starting = self.doing.startswith(STARTING) and not doing.startswith(STARTING)
+        starting = self.doing.startswith(STARTING)
         self.doing, self.began = doing, self.began or not patient
+        self.since = time.monotonic()  # before the limit, which may be long over for what was done until now
         self.limit = max(patience or PATIENT_SECONDS, self.seconds) if patient else self.seconds
-        self.since = time.monotonic()
         if starting:  # the driver has more patience with a start than with all that comes after it
             self.due.set()
 
