@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from preprocessing.manifest import DataFile, DatasetManifest
-from training.checkpoint import Position, read_checkpoint, read_history
+from training.checkpoint import NOTHING, Position, read_checkpoint, read_history
 from training.config import ModelConfig, TrainingConfig
 from training.data import Block
 from training.progress import epoch_line
@@ -148,7 +148,7 @@ def test_the_history_says_how_many_steps_of_an_epoch_were_skipped(tmp_path: Path
     model, optimizer = fresh(config)
     loop = Loop(model, optimizer, config, manifest, blocks, 0, 1, ALONE._replace(add=add))
     job = TrainJob("", tmp_path.as_uri(), "", MODEL, config, 1, {})
-    recorder, watch = Recorder(job, model, optimizer, Position(), threading.Event()), Watch(job.run, 0, 600)
+    recorder, watch = Recorder(job, model, optimizer, NOTHING, threading.Event()), Watch(job.run, 0, 600)
     loop.run(Position(), watch, None, recorder)
     watch.close()
     recorder.wait()

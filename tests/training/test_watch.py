@@ -66,7 +66,8 @@ def test_a_store_that_hangs_while_a_rank_starts_ends_it(store: str, doing: str, 
     (tmp_path / "job").write_bytes(cloudpickle.dumps(dataclasses.replace(job, dataset=store)))
     done = subprocess.run(
         [sys.executable, "-c", IN_A_HURRY, str(tmp_path / "job")],
-        env={**os.environ, "no_proxy": "127.0.0.1"}, capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "no_proxy": "127.0.0.1", "TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr[-5000:]
     said = json.loads((tmp_path / "run" / "errors" / "rank-0.json").read_text())
