@@ -77,8 +77,11 @@ def _acquire(uri: str, own: dict[str, Any], wait: float) -> str:
 def lease(uri: str, wait: float = 0) -> Iterator[None]:
     """Holds the output directory `uri` for one process.
 
-    Raises UserError where another one is writing it, and still is after `wait` seconds.
+    Raises UserError where another one is writing it, and still is after `wait` seconds, and where a store would take
+    its path for a pattern: to remove `out[1]` would remove `out1`.
     """
+    if not uri.startswith("file:") and glob.has_magic(uri.partition("://")[2]):
+        raise UserError(f"{uri} has one of * ? [ in it, which stores take for a pattern: choose another path")
     own = {"host": socket.gethostname(), "pid": os.getpid(), "id": uuid.uuid4().hex}
     first, file = f"{uri.rstrip('/')}.lease", _acquire(uri, own, wait)
     done = threading.Event()

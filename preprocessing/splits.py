@@ -40,7 +40,8 @@ def moment() -> Column:
     return (
         F.when(F.col("date").rlike("^[0-9]{9,10}$"), F.timestamp_seconds(number))
         .when(F.col("date").rlike("^[0-9]{12,13}$"), F.timestamp_millis(number))
-        .otherwise(F.expr("try_cast(trim(date) as timestamp)"))
+        # not a time of day alone, to which Spark would give today's date
+        .when(F.trim("date").rlike("^[+-]?[0-9]{4}"), F.expr("try_cast(trim(date) as timestamp)"))
     )
 
 

@@ -164,3 +164,11 @@ def test_a_lease_of_another_machine_ends_when_it_is_not_renewed(
             assert not refused
     except UserError:
         assert refused
+
+
+def test_a_path_that_a_store_takes_for_a_pattern_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^s3a://bucket/out\[1\] has one of .* choose another path"):
+        with storage.lease("s3a://bucket/out[1]"):
+            pass
+    with storage.lease(f"file://{tmp_path}/out[1]"):  # a local disk does not
+        pass

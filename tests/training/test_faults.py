@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 import training.guard
 from tests.training.faulty import TRAINING, assert_no_process_is_left, assert_same_runs, faulty
 from training.attempt import TrainingFailed
-from training.checkpoint import read_history
+from training.checkpoint import read_history, read_position
 from training.launch import train
 
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
@@ -93,6 +93,19 @@ def test_the_only_process_stands_still_and_then_fails_each_time(
     assert re.search(f"gives no sign of life: it stands still; last seen: {last}", caplog.text)
     assert_no_process_is_left(tmp_path)
     assert not (tmp_path / "run" / "progress.json").exists() and not (tmp_path / "run.lease").exists()
+
+
+def test_it_gives_up_after_so_many_restarts_however_far_it_came(
+    spark: SparkSession, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = faulty(tmp_path, "0-throw-5-once", "0-throw-6-once")
+    config = dataclasses.replace(TRAINING, path=str(tmp_path / "run"), processes=1, max_restarts=1)
+    words = r"ArithmeticError: this rank cannot count; given up: training.max_restarts = 1\n"
+    with pytest.raises(TrainingFailed, match=words):
+        train(spark, dataset, model, config)
+    assert read_position(config.path).step > 5
+    assert_no_process_is_left(tmp_path)
 
 
 ON_TWO_EXECUTORS = """

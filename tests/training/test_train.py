@@ -11,8 +11,10 @@ from pathlib import Path
 
 import cloudpickle
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
+from sklearn.metrics import accuracy_score, log_loss
 
 from preprocessing import storage
 from preprocessing.config import CorpusConfig, DatasetConfig
@@ -114,6 +116,20 @@ def test_a_run_leaves_what_the_design_says(two_processes: str) -> None:
     )
 
 
+def test_what_two_processes_say_of_validation_is_what_scikit_learn_does(two_processes: str, dataset: str) -> None:
+    import keras
+
+    rows = pq.read_table(f"{dataset.removeprefix('file://')}/validation", columns=["input_ids", "label_id"])
+    ids, labels = np.array(rows["input_ids"].to_pylist(), np.int32), rows["label_id"].to_numpy()
+    model = keras.models.load_model(f"{two_processes.removeprefix('file://')}/model/model.keras")
+    probabilities = model(ids).numpy()
+    best = max(read_history(two_processes), key=lambda row: row["validation_accuracy"])
+    assert best["validation_accuracy"] == pytest.approx(accuracy_score(labels, probabilities.argmax(1)), abs=1e-6)
+    exact = probabilities.astype(np.float64) / probabilities.sum(1, dtype=np.float64, keepdims=True)
+    expected = log_loss(labels, exact, labels=range(exact.shape[1]))
+    assert best["validation_loss"] == pytest.approx(expected, abs=1e-6)
+
+
 def profile_of(run: str) -> bytes:
     """TensorFlow's profile of the traced steps."""
     (name,) = [name for name in storage.files_below(f"{run}/traces") if name.endswith(".xplane.pb")]
@@ -192,6 +208,22 @@ def test_a_rank_that_fails_says_why_on_the_driver(
         train(spark, dataset, model, training)
     assert signal.getsignal(signal.SIGINT) is handler
     assert not (tmp_path / "run.lease").exists()
+
+
+def test_a_model_of_a_users_own_and_of_a_fixed_width_is_trained_and_answers(dataset: str, tmp_path: Path) -> None:
+    (tmp_path / "tests_fixed_model.py").write_text(
+        "import keras\n"
+        "def build(config, vocabulary_size, num_labels):\n"
+        "    layers = keras.layers\n"
+        "    words = layers.Embedding(vocabulary_size, 8, mask_zero=True)\n"
+        "    last = layers.Dense(num_labels, activation='softmax', kernel_regularizer='l2')\n"
+        "    return keras.Sequential([keras.Input((7,)), words, layers.LSTM(8), last])\n"
+    )
+    job = job_for(dataset, tmp_path / "run", model=ModelConfig("tests_fixed_model:build"))
+    assert start(job, tmp_path / "job", PYTHONPATH=str(tmp_path)).wait() == 0
+    texts = ["hello", "배송 언제 와요", "is it on its way already or not yet"]
+    answers = load_model(f"{job.run}/model")(texts)
+    assert [answer.intents[0] for answer in answers] == ["greeting", "delivery", "delivery"]
 
 
 def test_what_travels_to_executors_is_small(dataset: str, tmp_path: Path) -> None:
