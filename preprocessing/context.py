@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructField
 
 from preprocessing.config import CorpusConfig, DatasetConfig
+from preprocessing.corpora import WITH_DIALOGS
 from preprocessing.errors import UserError
 from preprocessing.schema import USER_SPEAKERS
 from preprocessing.turns import turn_number
@@ -21,7 +22,6 @@ CONTEXT = (  # what examples then have besides, one entry for each of `context_t
     StructField("context", ArrayType(StringType())),   # texts, "" before the dialog's first turn
     StructField("speakers", ArrayType(StringType())),  # USER or AGENT
 )  # fmt: skip
-WITH_DIALOGS = ("sgd",)  # formats whose readers tell them
 CONTEXT_COLUMNS = tuple(field.name for field in CONTEXT)
 DIALOG, LATER, AGAIN, ONCE = "_dialog", "_later", "_again", "_once"  # columns that nobody has
 ORDER = ("turn", LATER, "text")  # within a dialog

@@ -153,3 +153,4 @@ PUBLISHED: dict[str, Callable[[SparkSession, list[str]], DataFrame]] = {
     "sgd": sgd,
 }
 WITH_SPLITS = ("clinc150", "3i4k")  # what their readers return has a split
+WITH_DIALOGS = ("sgd",)  # and what these return, dialogs and turns

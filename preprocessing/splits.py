@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from preprocessing.config import CorpusConfig, DatasetConfig
 from preprocessing.errors import UserError
+from preprocessing.turns import time_of
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,7 @@ def moment() -> Column:
     return (
         F.when(F.col("date").rlike("^[0-9]{9,10}$"), F.timestamp_seconds(number))
         .when(F.col("date").rlike("^[0-9]{12,13}$"), F.timestamp_millis(number))
-        # not a time of day alone, to which Spark would give today's date
-        .when(F.trim("date").rlike("^[+-]?[0-9]{4}"), F.expr("try_cast(trim(date) as timestamp)"))
+        .otherwise(time_of("trim(date)"))
     )
 
 
