@@ -19,6 +19,7 @@ from pyspark import SparkContext
 
 from preprocessing.errors import ClusterError
 from training.mailbox import Mailbox
+from training.quiet import quiet_task
 
 CANCEL_SECONDS = 0.5
 END_SECONDS = 10.0  # for Horovod to end its processes, which one that stands still lets it do only with SIGKILL
@@ -84,11 +85,20 @@ class Interrupt:
         Horovod itself waits for a word of the rank's machine as long as TCP does: for ever, where that is lost.
         """
         codes: list[int | None] = []
-        thread = threading.Thread(target=lambda: codes.append(rsh(*args, **options)), name="rank", daemon=True)
+        started = partial(self.run_thread, lambda: codes.append(rsh(*args, **options)))
+        thread = threading.Thread(target=started, name="rank", daemon=True)
         thread.start()
         while thread.is_alive() and not self.abandoned.is_set():
             thread.join(CANCEL_SECONDS)
         return codes[0] if codes else None
+
+    def run_thread(self, target: Callable[..., object], *args: Any) -> None:
+        """What a thread that Horovod starts does; it says at length that its job, or whom it asks, was ended."""
+        try:
+            target(*args)
+        except Exception as error:
+            if not self.requested.is_set() and "cancelled" not in str(error):
+                raise
 
 
 @contextlib.contextmanager
@@ -97,32 +107,45 @@ def interruptible(context: SparkContext, message: Callable[[], str]) -> Iterator
 
     Raises KeyboardInterrupt if Ctrl-C ended it, ClusterError if SIGTERM did: neither is a failure of the training.
     """
-    import horovod.spark.gloo_run as ranks
-    from horovod.runner import gloo_run
-
     interrupt = Interrupt()
     numbers = (signal.SIGINT, signal.SIGTERM)
-    register, rsh, report = gloo_run.register_shutdown_event, ranks.rsh, threading.excepthook
     canceller = threading.Thread(target=interrupt.cancel, args=(context,), name="canceller", daemon=True)
-    gloo_run.register_shutdown_event = interrupt.processes_start
-    ranks.rsh = partial(interrupt.run_rank, rsh)
-    # Horovod's threads say at length that their job was cancelled
-    threading.excepthook = lambda args: None if "cancelled" in str(args.exc_value) else report(args)
-    handlers = [signal.signal(number, interrupt.handle) for number in numbers]
-    canceller.start()
-    try:
-        with interrupt.mailbox.open():
-            yield interrupt
-    except Exception:
-        if not interrupt.requested.is_set():
-            raise
-    finally:
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
-        gloo_run.register_shutdown_event, ranks.rsh, threading.excepthook = register, rsh, report
-        interrupt.over.set()
-        canceller.join()
+    with _in_horovod(interrupt):
+        handlers = [signal.signal(number, interrupt.handle) for number in numbers]
+        canceller.start()
+        try:
+            with interrupt.mailbox.open():
+                yield interrupt
+        except Exception:
+            if not interrupt.requested.is_set():
+                raise
+        finally:
+            for number, handler in zip(numbers, handlers, strict=True):
+                signal.signal(number, handler)
+            interrupt.over.set()
+            canceller.join()
     if interrupt.number == signal.SIGINT:
         raise KeyboardInterrupt(message()) from None
     if interrupt.number == signal.SIGTERM:
         raise ClusterError(f"told to end by SIGTERM; {message()}") from None
+
+
+@contextlib.contextmanager
+def _in_horovod(interrupt: Interrupt) -> Iterator[None]:
+    """The block in which Horovod asks `interrupt` how its processes start and end, and is silent of what that ends."""
+    import horovod.spark.gloo_run as ranks
+    import horovod.spark.runner as tasks
+    from horovod.runner import gloo_run
+
+    kept = gloo_run.register_shutdown_event, ranks.rsh, tasks.in_thread, tasks._make_mapper
+    _, rsh, in_thread, make_mapper = kept
+    gloo_run.register_shutdown_event = interrupt.processes_start
+    ranks.rsh = partial(interrupt.run_rank, rsh)
+    tasks.in_thread = lambda target, *args, **options: in_thread(
+        partial(interrupt.run_thread, target), *args, **options
+    )
+    tasks._make_mapper = lambda *settings: partial(quiet_task, make_mapper(*settings))
+    try:
+        yield
+    finally:
+        gloo_run.register_shutdown_event, ranks.rsh, tasks.in_thread, tasks._make_mapper = kept
