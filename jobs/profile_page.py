@@ -113,7 +113,7 @@ def drawings(profile: Mapping[str, Any], drift: Mapping[str, Any] | None) -> dic
     rows = [(name, splits[split]["examples"]) for split, name in FATES.items()]
     rows += [("context only", profile["context_only"]), ("rejected", sum(profile["rejected"].values()))]
     lengths = _numbered(sum((Counter(splits[split]["lengths"]) for split in SPLITS), Counter[str]()))
-    edges = buckets_for(profile["max_tokens"])[:-1]
+    edges = buckets_for(profile["max_tokens"], _numbered(splits["train"]["lengths"]))[:-1]
     order = list(splits["train"]["intents"])
     counts = {name: [splits[split]["intents"].get(intent, 0) for intent in order] for split, name in FATES.items()}
     shares = {

@@ -14,8 +14,10 @@ from preprocessing.turns import hashed_turn
 from preprocessing.vocabulary import UNKNOWN
 
 # Widths that examples are padded to. Closer together than this, the batches that are not full cost more than the
-# padding that they save.
+# padding that they save; but for a length with so many examples, for which training also makes a step of its own
 BUCKETS = (4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+CLOSE = 32  # tokens: beyond, one more is a small part of the work
+MANY = 20_000
 LOW = (1 << 32) - 1  # the lower half of 64 bits
 
 
@@ -33,9 +35,10 @@ class SplitDescription:
         return sum(self.lengths.values(), Counter())
 
 
-def buckets_for(max_tokens: int) -> tuple[int, ...]:
-    """Widths up to and including `max_tokens`."""
-    return (*[width for width in BUCKETS if width < max_tokens], max_tokens)
+def buckets_for(max_tokens: int, rows: Mapping[int, int]) -> tuple[int, ...]:
+    """Widths up to and including `max_tokens`, for training on so many rows by their number of tokens."""
+    frequent = [length for length, count in rows.items() if count >= MANY and 0 < length <= CLOSE]
+    return (*sorted(width for width in {*BUCKETS, *frequent} if width < max_tokens), max_tokens)
 
 
 def describe_splits(spark: SparkSession, uri: str) -> dict[str, SplitDescription]:

@@ -210,7 +210,7 @@ def _write_facts(
     """Vocabulary, labels and, last, the manifest, from the files as they were written."""
     write_lines(f"{uri}/vocabulary.txt", words)
     write_lines(f"{uri}/labels.txt", census.labels)
-    buckets = buckets_for(config.max_tokens)
+    buckets = buckets_for(config.max_tokens, described["train"].by_length())
     manifest = DatasetManifest(
         tokenizer=config.tokenizer,
         max_tokens=config.max_tokens,

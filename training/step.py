@@ -17,9 +17,9 @@ import tensorflow as tf
 
 from preprocessing.vocabulary import UNKNOWN
 from training.exchange import mean_gradients
-from training.lstm import longest_unrolled, unrolled
 from training.normalization import global_moments
 from training.ranks import Ranks
+from training.unrolled import longest_unrolled, unrolled
 
 
 class Sums(NamedTuple):

@@ -1,4 +1,4 @@
-"""LSTM layers, unrolled, against Keras' own."""
+"""LSTM and GRU layers, unrolled, against Keras' own."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 pytestmark = pytest.mark.tensorflow
 
 BATCH, WIDTH, UNITS = 5, 3, 4
+KINDS = st.sampled_from(["LSTM", "GRU"])
 
 
 def computed(layer: Any, inputs: np.ndarray, mask: np.ndarray | None, state: Any = None) -> tuple[list[Any], set[str]]:
@@ -36,7 +37,7 @@ def both_ways(layer: Any, inputs: np.ndarray, mask: np.ndarray | None, state: An
     """What Keras computes, and what it does unrolled."""
     import keras
 
-    from training.lstm import unrolled
+    from training.unrolled import unrolled
 
     model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
     layer.set_weights([np.random.default_rng(7).normal(size=w.shape) for w in layer.get_weights()])
@@ -48,16 +49,23 @@ def both_ways(layer: Any, inputs: np.ndarray, mask: np.ndarray | None, state: An
 
 
 @settings(max_examples=25, deadline=None)
-@given(data=st.data(), tokens=st.integers(1, 6), sequences=st.booleans(), backwards=st.booleans(), bias=st.booleans())
+@given(
+    data=st.data(),
+    kind=KINDS,
+    tokens=st.integers(1, 6),
+    sequences=st.booleans(),
+    backwards=st.booleans(),
+    bias=st.booleans(),
+)
 def test_outputs_and_gradients_are_those_of_keras(
-    data: Any, tokens: int, sequences: bool, backwards: bool, bias: bool
+    data: Any, kind: str, tokens: int, sequences: bool, backwards: bool, bias: bool
 ) -> None:
     import keras
 
     rows = st.lists(st.lists(st.booleans(), min_size=tokens, max_size=tokens), min_size=BATCH, max_size=BATCH)
     mask = data.draw(st.none() | rows.map(np.array))
     zeros = sequences and data.draw(st.booleans())  # as Bidirectional sets it
-    layer = keras.layers.LSTM(
+    layer = getattr(keras.layers, kind)(
         UNITS, return_sequences=sequences, go_backwards=backwards, use_bias=bias, zero_output_for_mask=zeros
     )
     inputs = np.random.default_rng(3).normal(size=(BATCH, tokens, WIDTH)).astype(np.float32)
@@ -78,30 +86,31 @@ def test_a_mask_of_word_ids_is_one_of_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"recurrent_dropout": 0.1}, {"dropout": 0.1}, {"activation": "relu"}, {"stateful": True},
-     {"zero_output_for_mask": True}, {"dtype": "mixed_bfloat16"}],
-    ids=lambda options: next(iter(options)),
+    ("kind", "options"),
+    [("LSTM", {"recurrent_dropout": 0.1}), ("GRU", {"dropout": 0.1}), ("LSTM", {"activation": "relu"}),
+     ("GRU", {"stateful": True}), ("LSTM", {"zero_output_for_mask": True}), ("GRU", {"dtype": "mixed_bfloat16"}),
+     ("GRU", {"reset_after": False})],
 )  # fmt: skip
-def test_a_layer_with_other_settings_is_left_to_keras(options: dict[str, Any]) -> None:
+def test_a_layer_with_other_settings_is_left_to_keras(kind: str, options: dict[str, Any]) -> None:
     import keras
 
-    from training.lstm import longest_unrolled, unrolled
+    from training.unrolled import longest_unrolled, unrolled
 
-    layer = keras.layers.LSTM(UNITS, **options)
+    layer = getattr(keras.layers, kind)(UNITS, **options)
     model = keras.Sequential([keras.Input((3, WIDTH), batch_size=BATCH), layer])
     assert longest_unrolled(model) == 0
     with unrolled(model):
         assert "inner_loop" not in vars(layer)
 
 
-def test_a_layer_that_is_given_a_state_is_left_to_keras() -> None:
+@pytest.mark.parametrize(("kind", "state"), [("LSTM", (0.5, -0.5)), ("GRU", (0.5,))])
+def test_a_layer_that_is_given_a_state_is_left_to_keras(kind: str, state: tuple[float, ...]) -> None:
     import keras
     import tensorflow as tf
 
-    state = [tf.fill([BATCH, UNITS], 0.5), tf.fill([BATCH, UNITS], -0.5)]
+    given = [tf.fill([BATCH, UNITS], value) for value in state]
     inputs = np.ones((BATCH, 3, WIDTH), np.float32)
-    (expected, own), (found, kinds) = both_ways(keras.layers.LSTM(UNITS), inputs, None, state)
+    (expected, own), (found, kinds) = both_ways(getattr(keras.layers, kind)(UNITS), inputs, None, given)
     assert kinds == own
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -110,20 +119,20 @@ def test_a_layer_that_is_given_a_state_is_left_to_keras() -> None:
 def test_more_tokens_than_it_pays_for_are_left_to_keras() -> None:
     import keras
 
-    from training.lstm import LONGEST
+    from training.unrolled import LONGEST
 
     inputs = np.ones((BATCH, LONGEST + 1, WIDTH), np.float32)
     (_, own), (_, kinds) = both_ways(keras.layers.LSTM(UNITS), inputs, None)
     assert kinds == own
 
 
-@pytest.mark.parametrize("name", ["lstm", "bilstm", "cnn_lstm"])
+@pytest.mark.parametrize("name", ["lstm", "bilstm", "cnn_lstm", "bigru", "bigru_attention"])
 def test_the_zoos_layers_are_unrolled_both_ways_and_one_above_the_other(name: str) -> None:
     import tensorflow as tf
 
     from training.config import ModelConfig
-    from training.lstm import unrolled
     from training.models import build_model
+    from training.unrolled import unrolled
 
     model = build_model(ModelConfig(name, embedding_size=6, units=5, layers=2), vocabulary_size=9, num_labels=3)
     ids = np.array([[2, 3, 0, 0], [4, 5, 6, 7], [8, 0, 0, 0]], np.int32)

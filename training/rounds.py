@@ -1,0 +1,33 @@
+"""What unrolled layers do alike around each round: a token that is padding leaves the state as it is."""
+
+import tensorflow as tf
+
+
+def kept(new: tf.Tensor, old: tf.Tensor | None, keep: tf.Tensor | None) -> tf.Tensor:
+    """The new state [B, H] where keep [B, 1] is 1, else the old one; an `old` of None is zero, a `keep` of None 1."""
+    if keep is None:
+        return new
+    here = new * keep  # exact, as is the sum below, and faster than a choice by a column of masks
+    return here if old is None else here + old * (1 - keep)
+
+
+def parted(gradient: tf.Tensor | None, keep: tf.Tensor | None) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+    """What of a gradient [B, H] goes through a round, and what past it; None is zero."""
+    if gradient is None or keep is None:
+        return gradient, None
+    here = gradient * keep
+    return here, gradient - here
+
+
+def total(one: tf.Tensor | None, other: tf.Tensor | None) -> tf.Tensor | None:
+    """Both gradients together; None is zero."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+def by_recurrent(hidden_before: list[tf.Tensor | None], by_scores: list[tf.Tensor], recurrent: tf.Tensor) -> tf.Tensor:
+    """The gradient by the recurrent weights [H, G * H], from those by what these made of the state in each round."""
+    if len(by_scores) == 1:
+        return tf.zeros_like(recurrent)
+    return tf.matmul(tf.concat(hidden_before[1:], 0), tf.concat(by_scores[1:], 0), transpose_a=True)
