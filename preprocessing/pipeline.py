@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
@@ -26,13 +26,23 @@ from preprocessing.readers import has_own_splits, read_turns
 from preprocessing.schema import SPLITS, TURN, conform
 from preprocessing.tables import rejected, write_tables
 from preprocessing.versions import versions
-from preprocessing.vocabulary import MARKS, SPECIAL, extended, read_inherited, write_lines
+from preprocessing.vocabulary import MARKS, SPECIAL, Inherited, extended, read_inherited, write_lines
 
 log = logging.getLogger(__name__)
 
 TOKENS = [StructField("tokens", StringType()), StructField("num_tokens", IntegerType())]
 TOKENISED = StructType([*TURN, *TOKENS])
 COUNTS = StructType([StructField("word", StringType()), *[StructField(split, LongType()) for split in SPLITS]])
+
+
+class Written(NamedTuple):
+    """What was found in the turns as they were written."""
+
+    census: counting.Census
+    words: list[str]  # the vocabulary
+    findings: profile.Findings
+    rejected: int  # rows
+    augmented: int  # examples that are copies of others
 
 
 def build_dataset(
@@ -60,31 +70,43 @@ def build_dataset(
         made_of = origin.made_of(spark, corpus, config)  # before it is read: what changes meanwhile is another corpus
         temporary = f"{target}.tmp-{uuid.uuid4().hex[:8]}"
         labelled, splitting = read_labelled(spark, corpus, config)
-        with (
-            _kept(checked(labelled, splitting, config)) as read,
-            _kept(read if config.duplicates == "keep" else leaks.reject_duplicates(read)) as turns,
-        ):
-            census = _counted(turns, inherited.labels, corpus, config, target)
-            known = turns.transform(transforms.with_known_intents, census.labels)
-            with _kept(_word_counts(known, config)) as counts:
-                words = _vocabulary(counts, inherited.words, config)
-                findings = profile.find(known, counts, words)
-            left = write_tables(known, words, census.labels, has_dialogs(corpus), config, temporary)
-            augmented = typos.chosen(turns, config.typos).count() if config.typos else 0
+        turns = checked(labelled, splitting, config)
+        written = _write_tables(turns, inherited, corpus, config, target, temporary)
         described = describe_splits(spark, temporary)
-        _require_all(census, described, left, augmented)
-        facts = profile.profile(census, findings, described, len(words), corpus, config)
-        _write_profile(spark, facts, findings, since, reference, temporary)
+        _require_all(written, described)
+        facts = profile.profile(written.census, written.findings, described, len(written.words), corpus, config)
+        _write_profile(spark, facts, written.findings, since, reference, temporary)
         show(temporary)
-        manifest = _write_facts(census, described, words, corpus, splitting, config, temporary, augmented, made_of)
+        manifest = _write_facts(written, described, corpus, splitting, config, temporary, made_of)
         storage.replace_directory(temporary, target)
         storage.remove(f"{target}.rejected")  # of a job that was refused, perhaps with what is masked now
     log.info(
         "wrote %s examples in %d words of vocabulary and %d intents to %s (%.0f s, fingerprint %s)",
-        " + ".join(f"{manifest.rows(split)} {split}" for split in SPLITS), len(words), len(census.labels),
-        target, time.monotonic() - began, manifest.fingerprint,
+        " + ".join(f"{manifest.rows(split)} {split}" for split in SPLITS), manifest.vocabulary_size,
+        manifest.num_labels, target, time.monotonic() - began, manifest.fingerprint,
     )  # fmt: skip
     return manifest
+
+
+def _write_tables(
+    turns: DataFrame, inherited: Inherited, corpus: CorpusConfig, config: DatasetConfig, target: str, uri: str
+) -> Written:
+    """Writes the examples of the checked turns, and the rejected rows, to `uri`; returns what was found on the way.
+
+    Where too many are rejected, that is refused, and these rows are left beside `target`.
+    """
+    with (
+        _kept(turns) as read,
+        _kept(read if config.duplicates == "keep" else leaks.reject_duplicates(read)) as turns,
+    ):
+        census = _counted(turns, inherited.labels, corpus, config, target)
+        known = turns.transform(transforms.with_known_intents, census.labels)
+        with _kept(_word_counts(known, config)) as counts:
+            words = _vocabulary(counts, inherited.words, config)
+            findings = profile.find(known, counts, words)
+        left = write_tables(known, words, census.labels, has_dialogs(corpus), config, uri)
+        augmented = typos.chosen(turns, config.typos).count() if config.typos else 0
+    return Written(census, words, findings, left, augmented)
 
 
 @contextmanager
@@ -159,32 +181,27 @@ def _vocabulary(counts: DataFrame, old_words: list[str], config: DatasetConfig) 
     return [*SPECIAL, *extended(old_words, [*marks, *words])[:room]]
 
 
-def _require_all(
-    census: counting.Census, described: dict[str, SplitDescription], rejected: int, augmented: int
-) -> None:
+def _require_all(written: Written, described: dict[str, SplitDescription]) -> None:
     """Raises RuntimeError unless every row that was read is an example or a rejected row that was written, or context.
 
     Of these the census counts those that are no context, so that the files must hold as many.
     """
+    census = written.census
     counted = {split: census.examples[split].total() for split in SPLITS} | {"rejected": census.rejected.total()}
     found = {split: description.by_length().total() for split, description in described.items()}
-    written = found | {"train": found["train"] - augmented, "rejected": rejected}
-    if written != counted:
+    found |= {"train": found["train"] - written.augmented, "rejected": written.rejected}
+    if found != counted:
         raise RuntimeError(
             f"of {census.rows_in} rows read {census.context_only} are context and {counted} were to be written, but "
-            f"{written} were: rows were lost or doubled, and the dataset that stands is left as it was; run preprocess "
+            f"{found} were: rows were lost or doubled, and the dataset that stands is left as it was; run preprocess "
             "again, and where that comes again, report it"
         )
 
 
 def _write_profile(
-    spark: SparkSession,
-    facts: dict[str, Any],
-    findings: profile.Findings,
-    reference_uri: str,
-    reference: dict[str, Any] | None,
-    uri: str,
-) -> None:
+    spark: SparkSession, facts: dict[str, Any], findings: profile.Findings, reference_uri: str,
+    reference: dict[str, Any] | None, uri: str,
+) -> None:  # fmt: skip
     """The profile with some of the rejected rows, the leaks, and the drift since the reference."""
     leaks.report(findings.leaks)
     examples = profile.rejected_examples(spark.read.parquet(f"{uri}/rejected")) if facts["rejected"] else {}
@@ -197,17 +214,11 @@ def _write_profile(
 
 
 def _write_facts(
-    census: counting.Census,
-    described: dict[str, SplitDescription],
-    words: list[str],
-    corpus: CorpusConfig,
-    splitting: splits.Splitting,
-    config: DatasetConfig,
-    uri: str,
-    augmented: int,
-    made_of: dict[str, Any],
-) -> DatasetManifest:
+    written: Written, described: dict[str, SplitDescription], corpus: CorpusConfig, splitting: splits.Splitting,
+    config: DatasetConfig, uri: str, made_of: dict[str, Any],
+) -> DatasetManifest:  # fmt: skip
     """Vocabulary, labels and, last, the manifest, from the files as they were written."""
+    census, words = written.census, written.words
     write_lines(f"{uri}/vocabulary.txt", words)
     write_lines(f"{uri}/labels.txt", census.labels)
     buckets = buckets_for(config.max_tokens, described["train"].by_length())
@@ -227,7 +238,7 @@ def _write_facts(
         splitting=dataclasses.asdict(splitting),
         vocabulary=config.vocabulary,
         versions=versions(),
-        augmented=augmented,
+        augmented=written.augmented,
         mask=config.mask,
         context_turns=config.context_turns,
         slice=corpus.slice,

@@ -15,6 +15,7 @@ from training.calibration import Calibration, calibrate
 from training.checkpoint import Position
 from training.config import TrainingConfig
 from training.data import Block, Ids
+from training.dropout import draw_seeds
 from training.progress import Progress, Reporter
 from training.ranks import Ranks
 from training.recorder import LESS, Diverged, Recorder
@@ -157,9 +158,11 @@ class Loop:
             ready = time.monotonic()
             block, chosen = self.blocks["train"][step.bucket], self.schedule.rows_of(step, rows)
             ids = self._augmented(epoch, step.bucket, block.ids[chosen], chosen)
+            dropped = draw_seeds([self.config.seed, epoch, number], step.stop - step.start)
+            dropped = dropped[self.schedule.places_of(step)]
             waited = done.input_seconds + time.monotonic() - ready
             try:
-                sums = Sums(*self.train_step(ids, block.labels[chosen]).numpy().tolist())
+                sums = Sums(*self.train_step(ids, block.labels[chosen], dropped).numpy().tolist())
             except tf.errors.OpError as error:
                 if recorder and done != start and kind_of(in_one_line(error)) == LEFT:
                     watch.now(f"epoch {epoch + 1}, {SAVING} {done.step}", patient=True)

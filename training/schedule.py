@@ -89,3 +89,7 @@ class RankSchedule:
         """This rank's rows of one step, which may be none."""
         before = self._before[step.bucket]
         return epoch_rows[step.bucket][before[step.start] : before[step.stop]]
+
+    def places_of(self, step: Step) -> Ints:
+        """The places of these rows in the global batch, from 0."""
+        return np.flatnonzero(np.diff(self._before[step.bucket][step.start : step.stop + 1]))

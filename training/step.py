@@ -3,7 +3,7 @@
 Each rank takes the gradients of its *summed* loss; one exchange adds them up together with the sums of loss, hits and
 examples; the total is divided by the global number of examples. No mean of means anywhere. What of an
 embedding travels is in exchange.py; batch normalisation has two more a layer and as many for its gradients
-(normalization.py).
+(normalization.py). Dropout is drawn for each example (dropout.py).
 """
 
 import functools
@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.vocabulary import UNKNOWN
+from training.dropout import Seeds, drawn_by_example
 from training.exchange import mean_gradients
 from training.normalization import global_moments
 from training.ranks import Ranks
@@ -66,18 +67,22 @@ def with_weights(ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
 def make_train_step(
     model: keras.Model, optimizer: keras.Optimizer, ranks: Ranks, class_weights: np.ndarray | None = None,
     label_smoothing: float = 0.0, words: float = math.inf,
-) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:  # fmt: skip
+) -> Callable[..., tf.Tensor]:  # fmt: skip
     """A function (ids [B, T], labels [B]) -> [loss, correct, examples] summed over all ranks, which updates `model`.
 
     With class_weights [L] it learns from the examples so weighted, and with label_smoothing from labels so smoothed;
-    what it returns is neither. A rank without examples in a step passes B = 0 and still takes part in the exchange.
+    what it returns is neither. A third argument, seeds [B], decides what is dropped of each example. A rank without
+    examples in a step passes B = 0 and still takes part in the exchange.
     `words` is about how many words a step has.
     """
     variables = model.trainable_variables
     optimizer.build(variables)
 
-    def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape, global_moments(model, ranks.add, weights), unrolled(model):
+    def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        with (
+            tf.GradientTape() as tape, global_moments(model, ranks.add, weights), unrolled(model),
+            drawn_by_example(seeds),
+        ):  # fmt: skip
             probabilities = model(ids, training=True)
             shares = weights if class_weights is None else weights * tf.gather(class_weights, labels)
             loss = tf.reduce_sum(cross_entropies(labels, probabilities, label_smoothing) * shares)
@@ -93,15 +98,17 @@ def make_train_step(
     @functools.cache
     def step_of(tokens: int | None) -> Callable[..., tf.Tensor]:
         """A graph of its own for each width that is unrolled, one for all others."""
-        examples = [tf.TensorSpec([None], kind) for kind in (tf.int32, tf.float32)]
+        examples = [tf.TensorSpec([None], kind) for kind in (tf.int32, tf.float32, tf.uint32)]
         # and not by way of a tf.function, which takes 0.15 ms a step to find the graph for its arguments
         return tf.function(step).get_concrete_function(tf.TensorSpec([None, tokens], tf.int32), *examples)
 
     longest = longest_unrolled(model)
 
-    def train(ids: np.ndarray, labels: np.ndarray) -> tf.Tensor:
-        tokens = ids.shape[1]
-        return step_of(tokens if tokens <= longest else None)(*map(tf.constant, with_weights(ids, labels)))
+    def train(ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None = None) -> tf.Tensor:
+        tokens, examples = ids.shape[1], with_weights(ids, labels)
+        if seeds is None or not len(seeds):
+            seeds = np.arange(len(examples[0]), dtype=np.uint32)
+        return step_of(tokens if tokens <= longest else None)(*map(tf.constant, (*examples, seeds)))
 
     return train
 

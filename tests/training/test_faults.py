@@ -115,33 +115,51 @@ from jobs.config import AppConfig, SparkConfig
 from tests.training.faulty import MODEL, TRAINING
 import training.restarts
 from training.launch import train
-training.restarts.RETURN_SECONDS = 2
-dataset, run, architecture, options = sys.argv[1:]
+training.restarts.RETURN_SECONDS, training.restarts.MINIMUM_SECONDS = 2, 6
+dataset, run, architecture, options, minimum = sys.argv[1:]
 configure_logging()
 conf = {"spark.master": "local-cluster[2,1,512]", "spark.executor.memory": "512m",
         "spark.executor.extraJavaOptions": f"@{options}"}
 with make_session(AppConfig(spark=SparkConfig(conf))) as spark:
     model = dataclasses.replace(MODEL, architecture=architecture)
-    train(spark, dataset, model, dataclasses.replace(TRAINING, path=run))
+    train(spark, dataset, model, dataclasses.replace(TRAINING, path=run, min_processes=int(minimum)))
 """
 
 
-def test_training_goes_on_without_an_executor_that_does_not_come_back(dataset: str, tmp_path: Path) -> None:
-    model = faulty(tmp_path, "1-lose_the_executor-5-once")
-    options = tmp_path / "java-options"
+def without_an_executor(dataset: str, directory: Path, minimum: int) -> subprocess.CompletedProcess[str]:
+    """Two executors, of which one is lost for good, and a training that goes on with so many processes at least."""
+    model = faulty(directory, "1-lose_the_executor-5-once")
+    options = directory / "java-options"
     options.write_text("-XX:TieredStopAtLevel=1")
-    root, run = Path(__file__).parents[2], tmp_path / "run"
+    words = [dataset, directory / "run", model.architecture, options, minimum]
     done = subprocess.run(
-        [sys.executable, "-c", ON_TWO_EXECUTORS, dataset, str(run), model.architecture, str(options)],
-        env={**os.environ, "PYTHONPATH": f"{root}:{tmp_path}"}, capture_output=True, text=True, check=False,
-        timeout=300,
+        [sys.executable, "-c", ON_TWO_EXECUTORS, *map(str, words)],
+        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}:{directory}"}, capture_output=True, text=True,
+        check=False, timeout=300,
     )  # fmt: skip
+    assert_no_process_is_left(directory)
+    return done
+
+
+def test_training_goes_on_without_an_executor_that_does_not_come_back(dataset: str, tmp_path: Path) -> None:
+    done = without_an_executor(dataset, tmp_path, minimum=1)
     assert done.returncode == 0, done.stderr[-5000:]
     assert re.search(
         r"restart 1 of 5, with 1 of 2 processes from .*: rank 1 on .* is lost with its executor", done.stderr
     )
-    assert [row["epoch"] for row in read_history(run.as_uri())] == [1, 2, 3]
-    assert_no_process_is_left(tmp_path)
+    assert [row["epoch"] for row in read_history((tmp_path / "run").as_uri())] == [1, 2, 3]
+
+
+def test_it_gives_up_without_so_many_processes_and_keeps_the_checkpoint(dataset: str, tmp_path: Path) -> None:
+    done = without_an_executor(dataset, tmp_path, minimum=2)
+    assert done.returncode == 1, done.stderr[-5000:]
+    assert re.search(
+        r"rank 1 on .* is lost with its executor.*; given up: after 6 s there are 1 slots "
+        r"\(training.processes = 2, training.min_processes = 2\)",
+        done.stderr,
+    ), done.stderr[-5000:]
+    assert read_position((tmp_path / "run").as_uri()).step > 0
+    assert not (tmp_path / "run.lease").exists()
 
 
 @pytest.mark.cluster

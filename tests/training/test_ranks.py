@@ -17,7 +17,7 @@ WORDS, LABELS = 30, 4
 
 
 def penalised_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any:
-    """A user's own, whose weights are kept small."""
+    """A user's own, whose weights, and what it computes of each utterance, are kept small."""
     import keras
 
     layers = keras.layers
@@ -26,6 +26,7 @@ def penalised_model(config: ModelConfig, vocabulary_size: int, num_labels: int) 
             keras.Input((None,), dtype="int32"),
             layers.Embedding(vocabulary_size, 6, embeddings_regularizer="l2", mask_zero=True),
             layers.GlobalAveragePooling1D(),
+            layers.Dense(6, activation="tanh", activity_regularizer="l2"),
             layers.Dense(num_labels, kernel_regularizer="l1", activation="softmax"),
         ]
     )
@@ -50,6 +51,7 @@ def own_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any
 
 
 HALVES = {"bfloat16": 1e-4, "float16": 2e-5}  # how far apart they may be: each rank rounds its own sums
+DROPOUT: dict[str, Any] = {"dropped": {"dropout": 0.4}, "dropped states": {"dropout": 0.0, "recurrent_dropout": 0.4}}
 CLIPPED = {"momentum": 0.9, "nesterov": True, "global_clipnorm": 0.1, "weight_decay": 0.01}
 RECURRENT = ("lstm", "bilstm", "bigru", "bigru_attention", "cnn_lstm")
 # architecture and how it is trained; more than those would prove no more
@@ -60,10 +62,11 @@ CASES = {
     "smoothed": ("lstm", TrainingConfig(learning_rate=0.01, label_smoothing=0.2)),
     "clipped": ("fasttext", TrainingConfig(learning_rate=0.1, optimizer="sgd", optimizer_options=CLIPPED)),
     "ngrams": ("fasttext", TrainingConfig(learning_rate=0.01)),
+    **{case: ("bigru", TrainingConfig(learning_rate=0.01)) for case in DROPOUT},
     **{name: ("fasttext", TrainingConfig(learning_rate=0.01, optimizer=name)) for name in OPTIMIZERS},
     **{half: ("lstm", TrainingConfig(learning_rate=0.1, optimizer="sgd", mixed_precision=half)) for half in HALVES},
 }
-BY_FOUR = ["lstm", "cnn", "own", "penalised", "ngrams"]
+BY_FOUR = ["lstm", "cnn", "own", "penalised", "ngrams", *DROPOUT]
 
 
 def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -79,6 +82,7 @@ def trained(case: str, ranks: Any, words: float, rank: int, processes: int) -> l
     """The weights after an epoch over this rank's part of the batches, said to have so many words."""
     import keras
 
+    from training.dropout import draw_seeds
     from training.models import computing_in
     from training.optimizers import make_optimizer
     from training.step import make_train_step
@@ -88,11 +92,12 @@ def trained(case: str, ranks: Any, words: float, rank: int, processes: int) -> l
     keras.utils.set_random_seed(3)
     build = {**ZOO, "own": own_model, "penalised": penalised_model}[architecture]
     with computing_in(config.mixed_precision):
-        ngrams = 4 if case == "ngrams" else 1
-        model = build(ModelConfig(embedding_size=8, units=6, dropout=0.0, ngrams=ngrams), WORDS, LABELS)
+        options = {"ngrams": 4 if case == "ngrams" else 1, **DROPOUT.get(case, {"dropout": 0.0})}
+        model = build(ModelConfig(embedding_size=8, units=6, **options), WORDS, LABELS)
     step = make_train_step(model, make_optimizer(config), ranks, label_smoothing=config.label_smoothing, words=words)
-    for ids, labels in batches():
-        step(ids[rank::processes], labels[rank::processes])
+    for number, (ids, labels) in enumerate(batches()):
+        seeds = draw_seeds([number], len(labels))
+        step(ids[rank::processes], labels[rank::processes], seeds[rank::processes])
     return model.get_weights()
 
 
