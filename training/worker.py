@@ -26,7 +26,6 @@ from training.checkpoint import (
     settle,
 )
 from training.config import ModelConfig, TrainingConfig
-from training.cores import take_cores
 from training.device import recurrent_kernel, take_device
 from training.progress import Reporter
 from training.quiet import import_tensorflow
@@ -94,8 +93,6 @@ def _terminate(watch: Watch, *_: object) -> None:
 
 def _train(job: TrainJob, watch: Watch, reporter: Reporter | None) -> dict[str, float] | None:
     device = take_device()
-    if device == "-1":
-        take_cores(job.threads)
     import_tensorflow()
     import horovod.tensorflow as hvd
     import tensorflow as tf

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
 import training.guard
-from tests.training.faulty import TRAINING, assert_no_process_is_left, assert_same_runs, faulty
+from tests.training.faulty import MODEL, TRAINING, assert_no_process_is_left, assert_same_runs, faulty
 from training.attempt import TrainingFailed
-from training.checkpoint import read_history, read_position
+from training.checkpoint import read_checkpoint, read_history, read_position
 from training.launch import train
 
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
@@ -141,13 +142,20 @@ def without_an_executor(dataset: str, directory: Path, minimum: int) -> subproce
     return done
 
 
-def test_training_goes_on_without_an_executor_that_does_not_come_back(dataset: str, tmp_path: Path) -> None:
+def test_training_goes_on_without_an_executor_to_the_same_weights(
+    spark: SparkSession, dataset: str, tmp_path: Path
+) -> None:
     done = without_an_executor(dataset, tmp_path, minimum=1)
     assert done.returncode == 0, done.stderr[-5000:]
     assert re.search(
         r"restart 1 of 5, with 1 of 2 processes from .*: rank 1 on .* is lost with its executor", done.stderr
     )
     assert [row["epoch"] for row in read_history((tmp_path / "run").as_uri())] == [1, 2, 3]
+    spared = dataclasses.replace(TRAINING, path=(tmp_path / "spared").as_uri(), processes=1)
+    train(spark, dataset, MODEL, spared)
+    struck, whole = (read_checkpoint(run).weights for run in ((tmp_path / "run").as_uri(), spared.path))
+    for one, other in zip(struck, whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=3e-5)  # 1e-5 for each epoch
 
 
 def test_it_gives_up_without_so_many_processes_and_keeps_the_checkpoint(dataset: str, tmp_path: Path) -> None:

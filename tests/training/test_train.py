@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from training.worker import TrainJob, train_worker
 
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
 
-MODEL = ModelConfig(embedding_size=8, units=8, dropout=0.0)
+MODEL = ModelConfig(embedding_size=8, units=8, dropout=0.2)
 TRAINING = TrainingConfig(
     epochs=3, batch_size=7, learning_rate=0.01, warmup_epochs=1, decay="cosine", word_dropout=0.05,
     word_swap=0.05, class_weights="balanced",
@@ -236,7 +237,7 @@ def test_a_run_whose_loss_is_no_number_stops_and_says_where(dataset: str, tmp_pa
     job = job_for(dataset, tmp_path / "run", wild)
     assert start(job, tmp_path / "job").wait() == 1
     said = json.loads(storage.read_text(f"{job.run}/errors/rank-0.json"))
-    assert "Diverged" in str(said) and "the loss became nan in epoch 1, step" in str(said)
+    assert re.search("Diverged: the loss became (nan|inf) in epoch 1, step", str(said))
 
 
 def test_a_model_that_is_trained_in_16_bits_is_published_in_32(dataset: str, tmp_path: Path) -> None:
