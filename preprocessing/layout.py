@@ -14,7 +14,8 @@ from preprocessing.turns import hashed_turn
 from preprocessing.vocabulary import UNKNOWN
 
 # Widths that examples are padded to. Closer together than this, the batches that are not full cost more than the
-# padding that they save; but for a length with so many examples, for which training also makes a step of its own
+# padding that they save; but for a length that MANY examples have. For each width training makes a graph of its step,
+# which takes as long as the padding of so many examples in five epochs (docs/performance.md).
 BUCKETS = (4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 CLOSE = 32  # tokens: beyond, one more is a small part of the work
 MANY = 20_000
