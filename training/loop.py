@@ -26,6 +26,7 @@ from training.trace import Trace
 from training.watch import SAVING, Watch
 
 EVALUATION_BATCH = 1024
+TRACES = 10  # first steps of a bucket, in whose time another one is done, also on a machine that is suddenly busy
 
 
 class Epoch(NamedTuple):
@@ -116,6 +117,7 @@ class Loop:
         self.train_step = make_train_step(model, optimizer, ranks, weights, config.label_smoothing, words)
         self.evaluation_step = make_evaluation_step(model)
         self.traced: set[int] = set()  # buckets whose first step is done, which takes long
+        self.first_seconds = 0.0  # of the first of these, in which TensorFlow starts, too
         self.drawn: Ints = np.zeros(0, np.int64)  # how often each source of random numbers is asked in a step
 
     def run(self, start: Position, watch: Watch, reporter: Reporter | None, recorder: Recorder | None) -> None:
@@ -149,7 +151,8 @@ class Loop:
         rows, began, rate = self.schedule.epoch_rows(epoch), time.monotonic() - start.seconds, math.nan
         for number in range(start.step + 1, len(steps) + 1):
             step, where = steps[number - 1], f"step {number} of {len(steps)}"
-            watch.now(f"epoch {epoch + 1}, {where}", number == start.step + 1 or step.bucket not in self.traced)
+            first, new = number == start.step + 1, step.bucket not in self.traced
+            watch.now(f"epoch {epoch + 1}, {where}", first or new, 0 if first else self._patience())
             before, rate = rate, learning_rate(self.config, epoch + (number - 1) / len(steps), 1 / len(steps))
             if rate != before:  # to set it takes as long as all else that the loop does in a step
                 self.optimizer.learning_rate.assign(rate)
@@ -169,6 +172,7 @@ class Loop:
                     self._keep_undisturbed(done, start, recorder)
                 raise
             self.traced.add(step.bucket)
+            self.first_seconds = self.first_seconds or time.monotonic() - ready
             sums, seconds = add_sums(Sums(*done.sums), sums), time.monotonic() - began
             done = Position(start.history, number, sums, seconds, input_seconds=waited)
             require_finite(done.sums[0], epoch + 1, where)
@@ -179,6 +183,10 @@ class Loop:
             if recorder and recorder.wants_one(within=number < len(steps)):
                 recorder.keep(done._replace(draws=count_draws(self.model, seeds)))
         return done
+
+    def _patience(self) -> int:
+        """Seconds for the first step of a bucket: what any step has, and much more than such a step took before."""
+        return math.ceil(self.config.stall_seconds + TRACES * self.first_seconds)
 
     def _keep_undisturbed(self, done: Position, start: Position, recorder: Recorder) -> None:
         """A checkpoint of the steps done before one that failed, as other ranks are gone; it changed no weight yet.

@@ -13,10 +13,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 import training.guard
+from preprocessing.manifest import read_manifest
 from tests.training.faulty import MODEL, TRAINING, assert_no_process_is_left, assert_same_runs, faulty
 from training.attempt import TrainingFailed
 from training.checkpoint import read_checkpoint, read_history, read_position
 from training.launch import train
+from training.schedule import epoch_steps
 
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
 
@@ -36,7 +38,7 @@ def test_five_faults_in_one_run_change_nothing(
     expected = [
         rf"rank 1 on \S+ \(process \d+\) was killed, exit code 137; last seen: ({where}|before any step)",
         r"rank 1 on \S+ \(process \d+\) gives no sign of life: it stands still; last seen: ",
-        rf"rank 1 on \S+, {where}: Stalled: this took longer than 8 s",
+        rf"rank 1 on \S+, {where}: Stalled: this took longer than \d+ s",
         rf"rank 1 on \S+, {where}: UnknownError: ArithmeticError: this rank cannot count$",
         rf"rank 0 on \S+, {where}: StoreError: .*OSError: \[Errno 27\] File too large",
     ]
@@ -49,6 +51,20 @@ def test_five_faults_in_one_run_change_nothing(
     train(spark, dataset, model, dataclasses.replace(TRAINING, path=str(runs[1]), checkpoint_minutes=0))
     assert_same_runs(*runs)
     assert {path.name for path in runs[0].iterdir()} == {path.name for path in runs[1].iterdir()}
+
+
+def test_a_rank_that_sleeps_at_the_first_step_of_a_length_is_missed_as_soon(
+    spark: SparkSession, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps = epoch_steps(read_manifest(dataset).splits["train"], TRAINING.batch_size, TRAINING.seed, 0)
+    number = next(number for number, step in enumerate(steps, 1) if step.bucket != steps[0].bucket)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = faulty(tmp_path, f"1-sleep_for_ever-{number}-once")
+    train(spark, dataset, model, dataclasses.replace(TRAINING, path=str(tmp_path / "run"), epochs=1, stall_seconds=3))
+    (seconds,) = re.findall(
+        rf"rank 1 on .*, epoch 1, step {number} of .*: Stalled: this took longer than (\d+) s", caplog.text
+    )
+    assert 3 < int(seconds) < 200, "ten minutes, as long as what has nothing to be compared with"
 
 
 def test_no_step_is_lost_with_another_rank_or_to_a_rank_that_is_told_to_end(
