@@ -85,8 +85,7 @@ def run_job(job: Job, plan: Plan, arguments: Sequence[str] | None = None) -> int
         return _end(1, str(error))
     except Exception as error:
         traceback.print_exc()
-        line = f"failed: {explain(error)}"
-        return _end(1, "; ".join([line, *(loss for loss in lost if loss not in line)]))
+        return _end(1, f"failed: {explain(error, lost)}")
     return _end(0, "")
 
 

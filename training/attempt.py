@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import time
 import uuid
 
 from pyspark import SparkContext
@@ -25,7 +26,9 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 120  # for all ranks to get a slot each
 GLOO_SECONDS = 120  # for all ranks to import TensorFlow and meet; Horovod's own 30 are too few on a busy node
+LOSS_SECONDS = 5.0  # for YARN to tell Spark why an executor is gone, which Horovod may have noticed before
 ENDED = re.compile(r"Process name: (\d+)\s+Exit code: (-?\w+)")  # of Horovod: the rank that ended first
+GONE = ("None", "-1")  # the exit codes of Horovod's where nobody could tell it one
 HALF = re.compile(r"\.tmp-[0-9a-f]{8}$")  # a file that is being written, as preprocessing.files names it
 
 
@@ -65,7 +68,8 @@ def run_once(
                 executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
             )  # fmt: skip
     except Exception as error:
-        losses = [loss for loss in lost_executors(context) if loss not in lost]
+        gone = (found := ENDED.search(str(error))) and found[2] in GONE and not interrupt.requested.is_set()
+        losses = _losses(context, lost, LOSS_SECONDS if gone else 0)
         raise _failed(job.run, error, guard, losses) from error
     finally:
         interrupt.processes_ended()
@@ -82,6 +86,16 @@ def _remove_remains(run: str, *more: str) -> None:
     with contextlib.suppress(FileNotFoundError):  # a rank that was taken for gone is at it
         for name in filter(HALF.search, storage.files_below(run)):
             storage.remove(f"{run}/{name}")
+
+
+def _losses(context: SparkContext, known: set[str], seconds: float) -> list[str]:
+    """`host: reason` of the executors that are gone, besides those known; waits for the first one so long."""
+    until = time.monotonic() + seconds
+    while True:
+        losses = [loss for loss in lost_executors(context) if loss not in known]
+        if losses or time.monotonic() >= until:
+            return losses
+        time.sleep(0.2)
 
 
 def _failed(run: str, error: Exception, guard: Guard, losses: list[str]) -> TrainingFailed:
@@ -102,7 +116,7 @@ def _failed(run: str, error: Exception, guard: Guard, losses: list[str]) -> Trai
 
 
 def _how(code: str) -> str:
-    """What the exit code of a rank without a report says; None and -1 are Horovod's where nobody could tell it one."""
-    if code in ("None", "-1"):
+    """What the exit code of a rank without a report says."""
+    if code in GONE:
         return "is lost with its executor"
     return f"was killed, exit code {code}" if int(code) > 128 else f"ended with exit code {code}: see its log"

@@ -1,6 +1,7 @@
 """Why a Spark job failed, in one line with the host: from Spark's own records, which its exceptions often leave out."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from py4j.protocol import Py4JError
@@ -27,14 +28,18 @@ REMEDIES = (
 )  # fmt: skip
 
 
-def explain(error: BaseException) -> str:
-    """One line: the cause at the bottom of an exception of Python, Spark, or Python inside Spark; and what to do."""
+def explain(error: BaseException, lost: Sequence[str] = ()) -> str:
+    """One line: the cause at the bottom of an exception of Python, Spark, or Python inside Spark; and what to do.
+
+    `lost` says which executors went meanwhile, and why: often the cause of what the exception says.
+    """
     message = str(error)
     if java := getattr(error, "java_exception", None):  # py4j's own text puts its call before the cause
         message = str(java.getMessage() or java.toString())
-    lost = LOST_TASK.search(message)
-    host = f"{lost[1]}: " if lost else ""
-    line = host + _last_words(message[lost.end() :] if lost else message) or type(error).__name__
+    task = LOST_TASK.search(message)
+    host = f"{task[1]}: " if task else ""
+    line = host + _last_words(message[task.end() :] if task else message) or type(error).__name__
+    line = "; ".join([line, *(loss for loss in lost if loss not in line)])
     return line + remedy(line)
 
 
