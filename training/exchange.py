@@ -9,21 +9,24 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from training.ranks import Ranks, Tensors
+from training.ranks import Ranks
+
+Gradients = list[tf.Tensor | tf.IndexedSlices]
+PADDED = 512  # rows of words, to a multiple of so many: the code of an optimizer is compiled anew for each number
 
 
 def mean_gradients(
-    gradients: Sequence[tf.Tensor | tf.IndexedSlices],
+    gradients: Gradients,
     variables: Sequence[keras.Variable],
     sums: tf.Tensor,
     ranks: Ranks,
     words: float,
-) -> tuple[Tensors, tf.Tensor]:
+) -> tuple[Gradients, tf.Tensor]:
     """Gradients of the loss of all ranks' examples, sums[2] of them, divided by these; and the sum of all `sums`.
 
     `words` is how many rows of an embedding a step uses, about: where it has no more, its gradient travels whole.
-    All are dense in the end: Keras' Adam would square the gradients of a word that comes twice one by one, and what it
-    computes would depend on how the batch is cut into ranks.
+    Each word comes once in the end: Keras' Adam would square the gradients of one that comes twice one by one, and what
+    it computes would depend on how the batch is cut into ranks.
     """
     by_rows = [
         isinstance(gradient, tf.IndexedSlices) and words < variable.shape[0]
@@ -39,7 +42,7 @@ def mean_gradients(
     (*whole, sums), rows = ranks.combine(whole, rows) if ranks.combine else (ranks.add(whole), rows)
     whole_ones, travelled = iter(whole), iter(rows)
     return [
-        _with_rows(next(travelled), variable.shape[0], sums[2]) if apart else next(whole_ones) / sums[2]
+        _of_words(next(travelled), variable.shape[0], sums[2]) if apart else next(whole_ones) / sums[2]
         for variable, apart in zip(variables, by_rows, strict=True)
     ], sums
 
@@ -51,6 +54,10 @@ def _rows_of(gradient: tf.IndexedSlices) -> tf.Tensor:
     return tf.concat([tf.bitcast(words, tf.float32)[:, tf.newaxis], rows], 1)
 
 
-def _with_rows(rows: tf.Tensor, size: int, examples: tf.Tensor) -> tf.Tensor:
-    """The whole gradient [size, E] of such rows of all ranks."""
-    return tf.math.unsorted_segment_sum(rows[:, 1:] / examples, tf.bitcast(rows[:, 0], tf.int32), size)
+def _of_words(rows: tf.Tensor, size: int, examples: tf.Tensor) -> tf.IndexedSlices:
+    """The gradient [size, E] of such rows of all ranks; each word comes once, but for rows of zeros behind them."""
+    words, place = tf.unique(tf.bitcast(rows[:, 0], tf.int32))
+    number = tf.size(words)
+    zeros = -number % PADDED
+    values = tf.math.unsorted_segment_sum(rows[:, 1:], place, number + zeros) / examples
+    return tf.IndexedSlices(values, tf.pad(words, [[0, zeros]]), tf.constant([size, rows.shape[1] - 1]))

@@ -19,6 +19,7 @@ from preprocessing.vocabulary import UNKNOWN
 from training.dropout import Seeds, drawn_by_example
 from training.exchange import mean_gradients
 from training.normalization import global_moments
+from training.optimizers import takes_rows
 from training.ranks import Ranks
 from training.unrolled import longest_unrolled, unrolled
 
@@ -91,6 +92,8 @@ def make_train_step(
         sums = example_sums(labels, weights, probabilities)
         gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients="zero")
         means, sums = mean_gradients(gradients, variables, sums, ranks, words)
+        if not takes_rows(optimizer):
+            means = [tf.convert_to_tensor(mean) for mean in means]
         with tf.control_dependencies(means):  # all or nothing: a step whose exchange fails has not even been counted
             optimizer.apply(means, variables)
         return sums

@@ -1,5 +1,6 @@
 """The training step in one process, against Keras' own."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -144,17 +145,19 @@ def test_every_optimizer_goes_on_as_if_it_had_not_been_interrupted(name: str) ->
         np.testing.assert_array_equal(one, other)
 
 
-def test_adam_is_that_of_keras_to_rounding() -> None:
+@pytest.mark.parametrize("clipped", [{}, {"clipnorm": 0.5}], ids=["as they are", "clipped"])
+@pytest.mark.parametrize("words", [0.0, math.inf], ids=["by rows", "whole"])
+def test_adam_is_that_of_keras_to_rounding(words: float, clipped: dict[str, float]) -> None:
     import keras
 
     from training.optimizers import make_optimizer
     from training.ranks import ALONE
     from training.step import make_train_step
 
-    options = {"beta_1": 0.8, "epsilon": 1e-4, "weight_decay": 0.01, "clipnorm": 0.5}
+    options = {"beta_1": 0.8, "epsilon": 1e-4, "weight_decay": 0.01, **clipped}
     ours, theirs = fresh_model(), fresh_model()
     mine = make_optimizer(TrainingConfig(learning_rate=0.05, optimizer_options=options))
-    step = make_train_step(ours, mine, ALONE)
+    step = make_train_step(ours, mine, ALONE, words=words)
     their_step = make_train_step(theirs, keras.optimizers.Adam(0.05, **options), ALONE)
     for _ in range(20):
         step(IDS, LABELS), their_step(IDS, LABELS)
