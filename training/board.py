@@ -48,8 +48,8 @@ class Board:
         end = _write(places[self.rank], begin, whole)
         _write(places[self.rank], end, rows)
         self._meet()
-        first, *others = (place[begin:end].view(whole[0].dtype) for place in places)
-        total = first.copy()
+        first, second, *others = (place[begin:end].view(whole[0].dtype) for place in places)
+        total = first + second
         for numbers in others:
             total += numbers
         received = [_rows_at(place, end, rows) for place in places]
