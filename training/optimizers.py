@@ -67,7 +67,8 @@ def _update_by_rows(
 ) -> None:  # fmt: skip
     """The same for an embedding, whose whole gradient is never made; a third faster so, as memory is what it waits for.
 
-    XLA does each of the three lines in one pass, in place; all in one pass its code is slower.
+    XLA does each of the three lines in one pass, in place unless somebody holds what was read of the variable; all in
+    one pass its code is slower.
     """
     words = gradient.indices[:, tf.newaxis]
     momentum.assign(tf.tensor_scatter_nd_add(momentum * beta_1, words, gradient.values * (1 - beta_1)))
