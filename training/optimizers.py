@@ -40,6 +40,7 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]
     """Keras' Adam, its state and its formula (Kingma and Ba 2015, end of section 2), in one pass over the weights.
 
     Keras' ten passes take longer than all the rest of a step where the embedding is large; TensorFlow's kernel one.
+    What comes by rows goes another way, below.
     """
 
     def update_step(
