@@ -68,10 +68,9 @@ def run_once(
                 executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
             )  # fmt: skip
     except Exception as error:
-        found = ENDED.search(str(error))
-        gone = found is not None and found[2] in GONE and not interrupt.requested.is_set()
+        gone = (found := ENDED.search(str(error))) and found[2] in GONE and not interrupt.requested.is_set()
         losses = _losses(context, lost, LOSS_SECONDS if gone else 0)
-        raise _failed(job.run, error, found, guard, losses) from error
+        raise _failed(job.run, error, guard, losses) from error
     finally:
         interrupt.processes_ended()
         with contextlib.suppress(OSError):  # a store that is gone: why training ended is worth more
@@ -99,10 +98,9 @@ def _losses(context: SparkContext, known: set[str], seconds: float) -> list[str]
         time.sleep(0.2)
 
 
-def _failed(
-    run: str, error: Exception, found: re.Match[str] | None, guard: Guard, losses: list[str]
-) -> TrainingFailed:  # fmt: skip
-    """The first failure in one line, the rank's traceback as a note; `found` is of ENDED."""
+def _failed(run: str, error: Exception, guard: Guard, losses: list[str]) -> TrainingFailed:
+    """The first failure in one line, the rank's traceback as a note."""
+    found = ENDED.search(str(error))
     ended = (int(found[1]), _how(found[2])) if found and not guard.stopped else None
     failure = guard.failure(ended)
     with contextlib.suppress(OSError):  # a full store: the failure is known without
