@@ -116,7 +116,7 @@ def test_it_gives_up_after_so_many_restarts_however_far_it_came(
     spark: SparkSession, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    model = faulty(tmp_path, "0-throw-5-once", "0-throw-6-once")
+    model = faulty(tmp_path, "0-throw-5-once", "0-throw-20-once")  # by then a checkpoint of its own is written
     config = dataclasses.replace(TRAINING, path=str(tmp_path / "run"), processes=1, max_restarts=1)
     words = r"ArithmeticError: this rank cannot count; given up: training.max_restarts = 1\n"
     with pytest.raises(TrainingFailed, match=words):
