@@ -15,8 +15,9 @@ setup:  ## prepare .venv: pinned packages, the Horovod wheel, Parley itself
 demo: setup  ## the whole way on a corpus: CORPUS=shop|clinc150|3i4k|sgd, DATA=directory of a local copy
 	@scripts/demo.sh "$(CORPUS)" "$(DATA)"
 
-test: setup  ## all tests that need no cluster
-	$(PYTEST) tests -m "not cluster"
+test: setup  ## all tests that need no cluster: two files at a time, but trainings, which have two processes, one by one
+	$(PYTEST) tests -m "not cluster and not horovod" -n 2 --dist loadfile
+	$(PYTEST) tests -m "not cluster and horovod" --durations=15
 
 test-cluster: setup  ## the tests against real servers, which they start and stop: two files at a time
 	$(PYTEST) tests/cluster -n 2 --dist loadfile --durations=15

@@ -79,10 +79,12 @@ def make_train_step(
     variables = model.trainable_variables
     optimizer.build(variables)
 
-    def step(ids: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    def step(examples: tf.Tensor, full: bool) -> tf.Tensor:
+        ids, labels, seeds = examples[:, :-2], tf.maximum(examples[:, -2], 0), tf.bitcast(examples[:, -1], tf.uint32)
+        weights = tf.cast(examples[:, -2] >= 0, tf.float32)
         with (
-            tf.GradientTape() as tape, global_moments(model, ranks.add, weights), unrolled(model),
-            drawn_by_example(seeds),
+            tf.GradientTape() as tape, global_moments(model, ranks.add, weights),
+            unrolled(model, ids if full else None), drawn_by_example(seeds),
         ):  # fmt: skip
             probabilities = model(ids, training=True)
             shares = weights if class_weights is None else weights * tf.gather(class_weights, labels)
@@ -99,21 +101,32 @@ def make_train_step(
         return sums
 
     @functools.cache
-    def step_of(tokens: int | None) -> Callable[..., tf.Tensor]:
-        """A graph of its own for each width that is unrolled, one for all others."""
-        examples = [tf.TensorSpec([None], kind) for kind in (tf.int32, tf.float32, tf.uint32)]
+    def step_of(tokens: int | None, full: bool) -> Callable[..., tf.Tensor]:
+        """A graph of its own for each width that is unrolled, with and without padding; one for all others."""
+        examples = tf.TensorSpec([None, tokens and tokens + 2], tf.int32)
         # and not by way of a tf.function, which takes 0.15 ms a step to find the graph for its arguments
-        return tf.function(step).get_concrete_function(tf.TensorSpec([None, tokens], tf.int32), *examples)
+        return tf.function(lambda given: step(given, full)).get_concrete_function(examples)
 
     longest = longest_unrolled(model)
 
     def train(ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None = None) -> tf.Tensor:
-        tokens, examples = ids.shape[1], with_weights(ids, labels)
-        if seeds is None or not len(seeds):
-            seeds = np.arange(len(examples[0]), dtype=np.uint32)
-        return step_of(tokens if tokens <= longest else None)(*map(tf.constant, (*examples, seeds)))
+        tokens, known = ids.shape[1], ids.shape[1] <= longest
+        graph = step_of(tokens if known else None, bool(known and ids.all()))
+        return graph(tf.constant(_in_one(ids, labels, seeds)))
 
     return train
+
+
+def _in_one(ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None) -> np.ndarray:
+    """[B, T + 2]: ids, label and seed of each example in one array, as TensorFlow takes its time for each that it gets.
+
+    Where B = 0, one example with the label -1, whose weight is 0, as no layer takes an empty batch.
+    """
+    if not len(labels):
+        ids, labels, seeds = np.full((1, ids.shape[1]), UNKNOWN, np.int32), np.full(1, -1, np.int32), None
+    if seeds is None:
+        seeds = np.arange(len(labels), dtype=np.uint32)
+    return np.concatenate([ids, labels[:, np.newaxis], seeds.view(np.int32)[:, np.newaxis]], 1, dtype=np.int32)
 
 
 def _penalty(model: keras.Model) -> tf.Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from preprocessing.vocabulary import PAD
 from training import gru, lstm
 
 LONGEST = 32  # tokens: longer rows of rounds take too long to make
@@ -27,13 +28,16 @@ def longest_unrolled(model: keras.Model) -> int:
 
 
 @contextmanager
-def unrolled(model: keras.Model) -> Iterator[None]:
-    """Within, calls of the model with a known, small T compute its LSTM and GRU layers as this module does."""
+def unrolled(model: keras.Model, full: tf.Tensor | None = None) -> Iterator[None]:
+    """Within, calls of the model with a known, small T compute its LSTM and GRU layers as this module does.
+
+    `full` are ids [B, T] without padding: masks of them, which change nothing, are left out.
+    """
     layers = _plain_layers(model)
     for layer in layers:
         made: list[Any] = []  # the zeros that the layer begins with where nobody gives it a state
         layer.get_initial_state = partial(_zeros, layer, made)
-        layer.inner_loop = partial(_inner_loop, layer, made)
+        layer.inner_loop = partial(_inner_loop, layer, made, full)
     try:
         yield
     finally:
@@ -64,20 +68,31 @@ def _zeros(layer: Any, made: list[Any], batch_size: Any) -> list[Any]:
 
 
 def _inner_loop(
-    layer: Any, made: list[Any], sequences: tf.Tensor, initial_state: Any, mask: Any, training: bool = False
-) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    layer: Any, made: list[Any], full: tf.Tensor | None, sequences: tf.Tensor, initial_state: Any, mask: Any,
+    training: bool = False,
+) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:  # fmt: skip
     """In the place of the layer's own: last output [B, H], outputs [B, T, H] or [B, 1, H], and states."""
     tokens = sequences.shape[1]
     begins_with_zeros = bool(made) and all(a is b for a, b in zip(made, initial_state, strict=True))
     by_token = mask is None or mask.shape.rank == 2
     if not begins_with_zeros or not by_token or tokens is None or tokens > LONGEST:
         return type(layer).inner_loop(layer, sequences, initial_state, mask=mask, training=training)
+    if _tells_padding(mask, full):
+        mask = None
     hidden = _states(layer, sequences, mask)
     outputs = tf.stack(hidden, 1) if layer.return_sequences else hidden[-1][:, tf.newaxis]
     if mask is not None and layer.zero_output_for_mask:
         kept = tf.reverse(mask, [1]) if layer.go_backwards else mask  # in the order of the rounds, as the outputs
         outputs *= tf.cast(tf.cast(kept, tf.bool), tf.float32)[..., tf.newaxis]
     return hidden[-1], outputs, list(initial_state)  # nobody asks these layers for their states
+
+
+def _tells_padding(mask: tf.Tensor | None, ids: tf.Tensor | None) -> bool:
+    """Whether the mask is that of these ids, as an Embedding makes it, and not of what a model makes of them."""
+    if mask is None or ids is None or mask.op.type != "NotEqual":
+        return False
+    of, padding = mask.op.inputs
+    return of is ids and bool(tf.get_static_value(padding) == PAD)
 
 
 def _states(layer: Any, sequences: tf.Tensor, mask: Any) -> list[tf.Tensor]:

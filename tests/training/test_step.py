@@ -12,6 +12,7 @@ from training.config import OPTIMIZERS, ModelConfig, TrainingConfig
 pytestmark = pytest.mark.tensorflow
 
 IDS = np.array([[2, 3, 0], [4, 2, 3], [5, 0, 0]], np.int32)
+FULL = np.array([[2, 3, 4], [4, 2, 3], [5, 6, 7]], np.int32)
 LABELS = np.array([0, 1, 1], np.int32)
 
 
@@ -25,11 +26,12 @@ def fresh_model():
 
 
 @pytest.mark.parametrize(
-    "optimizer, ids",
-    [("SGD", IDS), ("Adam", np.array([[2, 3, 0], [4, 0, 0], [5, 6, 7]], np.int32))],
-    ids=["SGD, words repeated", "Adam, each word once"],  # Keras' Adam squares the gradients of repeated words singly
+    "optimizer, batches",
+    [("SGD", [IDS]), ("SGD", [IDS, FULL]), ("Adam", [np.array([[2, 3, 0], [4, 0, 0], [5, 6, 7]], np.int32)])],
+    # Keras' Adam squares the gradients of repeated words singly
+    ids=["SGD, words repeated", "SGD, with and without padding in turns", "Adam, each word once"],
 )
-def test_steps_are_those_of_keras_fit(optimizer: str, ids: np.ndarray) -> None:
+def test_steps_are_those_of_keras_fit(optimizer: str, batches: list[np.ndarray]) -> None:
     import keras
 
     from training.ranks import ALONE
@@ -39,7 +41,7 @@ def test_steps_are_those_of_keras_fit(optimizer: str, ids: np.ndarray) -> None:
     mine, keras_own = (getattr(keras.optimizers, optimizer)(0.01) for _ in range(2))
     step = make_train_step(ours, mine, ALONE)
     theirs.compile(keras_own, "sparse_categorical_crossentropy")
-    for _ in range(3):
+    for ids in batches * 3:
         sums = step(ids, LABELS).numpy()
         theirs.reset_metrics()
         loss = theirs.train_on_batch(ids, LABELS)

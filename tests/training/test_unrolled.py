@@ -141,3 +141,55 @@ def test_the_zoos_layers_are_unrolled_both_ways_and_one_above_the_other(name: st
         graph = tf.function(lambda ids: model(ids)).get_concrete_function(tf.TensorSpec([None, 4], tf.int32))
     assert not any("While" in node.op for node in graph.graph.as_graph_def().node)
     np.testing.assert_allclose(graph(tf.constant(ids)), expected, atol=1e-6)
+
+
+FULL = np.array([[2, 3, 4], [4, 2, 3], [5, 6, 7]], np.int32)
+
+
+def read_in_full(words: Any, layer: Any) -> tuple[int, int]:
+    """How many multiplications a model of ids has whose layer reads words(ids), and how many where they are full.
+
+    What it says of FULL, and the gradients of its weights, are the same to rounding.
+    """
+    import keras
+    import tensorflow as tf
+
+    from training.unrolled import unrolled
+
+    keras.utils.set_random_seed(3)
+    ids = keras.Input((None,), dtype="int32")
+    model = keras.Model(ids, layer(keras.layers.Embedding(8, WIDTH, mask_zero=True)(words(ids))))
+
+    def graph(full: bool) -> Any:
+        @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.int32)])
+        def compute(ids: Any) -> list[Any]:
+            with tf.GradientTape() as tape, unrolled(model, ids if full else None):
+                outputs = model(ids, training=True)
+            return [outputs, *map(tf.convert_to_tensor, tape.gradient(outputs, [w.value for w in model.weights]))]
+
+        return compute.get_concrete_function()
+
+    masked, full = graph(full=False), graph(full=True)
+    for one, other in zip(masked(tf.constant(FULL)), full(tf.constant(FULL)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+    of_masked, of_full = (
+        sum(operation.type == "Mul" for operation in each.graph.get_operations()) for each in (masked, full)
+    )
+    return of_masked, of_full
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("sides", [1, 2])
+def test_a_batch_without_padding_needs_no_masks(kind: str, sides: int) -> None:
+    import keras
+
+    layer = getattr(keras.layers, kind)(UNITS)
+    masked, full = read_in_full(lambda ids: ids, keras.layers.Bidirectional(layer) if sides == 2 else layer)
+    assert full < masked
+
+
+def test_zeros_of_what_a_model_makes_of_its_ids_still_are_padding() -> None:
+    import keras
+
+    masked, full = read_in_full(lambda ids: ids % 4, keras.layers.LSTM(UNITS))  # word 4 is padding to it
+    assert full == masked
