@@ -1,11 +1,12 @@
-"""Dropout that is drawn for each example by itself, so that N processes drop what one would.
+"""Dropout and noise that are drawn for each example by itself, so that N processes draw what one would.
 
-Keras draws for the batch that it is given, here a rank's part of it. Within a step of training the function behind all
-of its dropout is this one: a number is a hash of the example's seed, of the layer and of the place in what is dropped.
+Keras draws for the batch that it is given, here a rank's part of it. Within a step of training the functions behind its
+layers' draws are these: a number is a hash of the example's seed, of the layer and of the place in what is drawn.
 The hash is "PCG" of Jarzynski and Olano 2020 (Hash Functions for GPU Rendering), nested, as they nest it.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
@@ -26,34 +27,75 @@ def draw_seeds(of_step: Sequence[int], examples: int) -> Seeds:
 
 @contextmanager
 def drawn_by_example(seeds: tf.Tensor) -> Iterator[None]:
-    """Within, what Keras drops of a batch depends on the examples' seeds [B] and on nothing else."""
-    own = backend.random.dropout
-    backend.random.dropout = partial(_dropout, own, seeds, count())
+    """Within, what Keras drops of a batch or adds to it depends on the examples' seeds [B] and on nothing else."""
+    draws: dict[str, Callable[..., tf.Tensor]] = {"dropout": _dropout, "normal": _normal, "uniform": _uniform}
+    own, numbers = {name: getattr(backend.random, name) for name in draws}, partial(_numbers, seeds, count())
+    for name, draw in draws.items():
+        setattr(backend.random, name, partial(draw, own[name], numbers))
     try:
         yield
     finally:
-        backend.random.dropout = own
+        for name, draw in own.items():
+            setattr(backend.random, name, draw)
+
+
+def _numbers(seeds: tf.Tensor, calls: Iterator[int], shape: Any) -> tf.Tensor | None:
+    """Numbers uint32 of this shape [B, ...]; None where Keras is to draw itself.
+
+    That is for what is no batch, as weights, and in a graph of its own within the step: a loop, whose rounds would all
+    have the same numbers, or a tf.function of the model, which would keep the seeds of the first step's graph.
+    """
+    if not len(shape) or isinstance(shape[0], int):
+        return None
+    if not tf.executing_eagerly() and seeds.graph is not tf.compat.v1.get_default_graph():
+        return None
+    size, examples = tf.reduce_prod(shape), tf.shape(seeds)[0]
+    each = -(-size // examples)  # numbers for an example: rows are one by one its own, or, of reshaped ones, in a row
+    rows = _hashed(seeds + tf.constant(next(calls), tf.uint32))[:, tf.newaxis]
+    return tf.reshape(tf.reshape(_hashed(rows + tf.cast(tf.range(each), tf.uint32)), [-1])[:size], shape)
 
 
 def _dropout(
-    own: Any, seeds: tf.Tensor, calls: Iterator[int], inputs: tf.Tensor, rate: float, noise_shape: Any = None,
-    seed: Any = None,
-) -> tf.Tensor:  # fmt: skip
+    own: Any, numbers: Any, inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None
+) -> tf.Tensor:
     """The inputs [B, ...], a share `rate` of them zero and the others larger by as much."""
     shape = [
         tf.shape(inputs)[axis] if size is None else size
         for axis, size in enumerate(inputs.shape if noise_shape is None else noise_shape)
     ]
-    if not 0 < rate < 1 or isinstance(shape[0], int):  # of weights, or of all examples alike
+    drawn = numbers(shape) if 0 < rate < 1 else None
+    if drawn is None:
         return own(inputs, rate, noise_shape, seed)
-    size, examples = tf.reduce_prod(shape), tf.shape(seeds)[0]
-    each = -(-size // examples)  # numbers for an example: rows are one by one its own, or, of reshaped ones, in a row
-    rows = _hashed(seeds + tf.constant(next(calls), tf.uint32))[:, tf.newaxis]
-    numbers = tf.reshape(_hashed(rows + tf.cast(tf.range(each), tf.uint32)), [-1])[:size]
-    kept = tf.reshape(numbers, shape) >= tf.constant(int(rate * (1 << 32)), tf.uint32)
+    kept = drawn >= tf.constant(int(rate * (1 << 32)), tf.uint32)
     outputs = inputs * tf.where(kept, tf.constant(1 / (1 - rate), inputs.dtype), tf.zeros([], inputs.dtype))
     outputs.set_shape(inputs.shape)
     return outputs
+
+
+def _uniform(
+    own: Any, numbers: Any, shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None
+) -> tf.Tensor:
+    """Numbers of this shape, from minval up to below maxval."""
+    drawn = numbers(shape)
+    if drawn is None:
+        return own(shape, minval, maxval, dtype, seed)
+    return tf.cast(minval + (maxval - minval) * _shares(drawn), dtype or backend.floatx())
+
+
+def _normal(
+    own: Any, numbers: Any, shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None
+) -> tf.Tensor:
+    """Numbers of this shape, normally distributed (Box and Muller 1958)."""
+    drawn = numbers(shape)
+    if drawn is None:
+        return own(shape, mean, stddev, dtype, seed)
+    radius = tf.sqrt(-2 * tf.math.log(1 - _shares(drawn)))
+    return tf.cast(mean + stddev * radius * tf.cos(2 * math.pi * _shares(numbers(shape))), dtype or backend.floatx())
+
+
+def _shares(numbers: tf.Tensor) -> tf.Tensor:
+    """The numbers as float32 from 0 up to below 1: 24 of their bits, which float32 holds exactly."""
+    return tf.cast(tf.cast(tf.bitwise.right_shift(numbers, tf.constant(8, tf.uint32)), tf.int32), tf.float32) * 2.0**-24
 
 
 def _hashed(numbers: tf.Tensor) -> tf.Tensor:

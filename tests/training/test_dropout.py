@@ -1,4 +1,4 @@
-"""Dropout drawn by example, through Keras' own layers."""
+"""Dropout and noise drawn by example, through Keras' own layers."""
 
 from collections import Counter
 from typing import Any
@@ -61,18 +61,80 @@ def test_the_others_are_larger_by_as_much_and_so_are_their_gradients() -> None:
     np.testing.assert_allclose(outputs, inputs * gradient, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["Dropout", "SpatialDropout1D"])
-def test_what_is_dropped_of_an_example_is_its_own(kind: str) -> None:
+NOISE = ["GaussianNoise", "GaussianDropout", "AlphaDropout"]
+
+
+@pytest.mark.parametrize("kind", ["Dropout", "SpatialDropout1D", *NOISE])
+def test_what_is_drawn_for_an_example_is_its_own(kind: str) -> None:
     import keras
 
     layer, inputs = getattr(keras.layers, kind)(RATE), np.ones((6, TOKENS, UNITS))
     seeds = np.array([5, 9, 2, 7, 7, 8], np.uint32)
     whole = dropped(layer, inputs, seeds)
-    np.testing.assert_array_equal(whole[::2], dropped(layer, inputs[::2], seeds[::2]))
-    np.testing.assert_array_equal(whole[3], whole[4])
+    np.testing.assert_allclose(whole[::2], dropped(layer, inputs[::2], seeds[::2]), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(whole[3], whole[4], rtol=0, atol=1e-6)
     assert (whole[0] != whole[1]).any()
     same_at_all_tokens = (whole == whole[:, :1]).all()
     assert same_at_all_tokens == (kind == "SpatialDropout1D")
+
+
+@pytest.mark.parametrize(("kind", "options"), [("norm", (0.5, 2.0)), ("uniform", (-1.0, 3.0))])
+def test_noise_has_the_distribution_that_was_asked_for(kind: str, options: tuple[float, float]) -> None:
+    import keras
+    from scipy import stats
+
+    from training.dropout import draw_seeds
+
+    class Noise(keras.layers.Layer):
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            drawn = keras.random.normal if kind == "norm" else keras.random.uniform
+            return drawn(keras.ops.shape(inputs), *options)
+
+    rows = 2000
+    found = dropped(Noise(), np.zeros((rows, UNITS)), draw_seeds([2], rows))
+    lowest, scale = options if kind == "norm" else (options[0], options[1] - options[0])
+    expected = getattr(stats, kind)(lowest, scale)
+    for part in (found.ravel(), found[0], found[:, 0]):  # all, of one example, in one place
+        assert stats.kstest(part, expected.cdf).pvalue > 0.001
+    assert abs(stats.pearsonr(found[:, 0], found[:, 1]).statistic) < 0.1
+    assert abs(stats.pearsonr(found[:-1].ravel(), found[1:].ravel()).statistic) < 0.02
+
+
+def test_in_a_loop_each_round_drops_something_else() -> None:
+    """Keras' own way, by rank: what a model's own loop drops in a round would else be the same in all rounds."""
+    import keras
+    import tensorflow as tf
+
+    class Rounds(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.dropout = keras.layers.Dropout(RATE)
+
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            def add(number: Any, rounds: Any) -> tuple[Any, Any]:
+                return number + 1, rounds.write(number, self.dropout(inputs, training=training))
+
+            rounds = tf.TensorArray(tf.float32, 2, element_shape=[None, UNITS])
+            one, other = tf.unstack(tf.while_loop(lambda number, _: number < 2, add, (0, rounds))[1].stack())
+            return one - other
+
+    assert (dropped(Rounds(), np.ones((3, UNITS)), np.arange(3, dtype=np.uint32)) != 0).any()
+
+
+def test_a_function_of_the_models_own_serves_the_graphs_of_all_steps() -> None:
+    import keras
+    import tensorflow as tf
+
+    class Compiled(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.dropout = keras.layers.Dropout(RATE)
+
+        @tf.function  # type: ignore[untyped-decorator]
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return self.dropout(inputs, training=training)
+
+    layer, inputs, seeds = Compiled(), np.ones((3, UNITS)), np.arange(3, dtype=np.uint32)
+    for _ in range(2):  # each of a graph of its own
+        assert 0.1 < (dropped(layer, inputs, seeds) == 0).mean() < 0.4
 
 
 def test_layers_drop_other_things() -> None:
@@ -103,8 +165,9 @@ def test_outside_a_step_it_is_keras_own() -> None:
 
     from training.dropout import drawn_by_example
 
-    own = backend.random.dropout
+    names = ("dropout", "normal", "uniform")
+    own = [getattr(backend.random, name) for name in names]
     with pytest.raises(ValueError, match="in the middle"), drawn_by_example(keras.ops.arange(2)):
-        assert backend.random.dropout is not own
+        assert all(getattr(backend.random, name) is not one for name, one in zip(names, own, strict=True))
         raise ValueError("in the middle")
-    assert backend.random.dropout is own
+    assert [getattr(backend.random, name) for name in names] == own

@@ -50,13 +50,31 @@ def own_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any
     )
 
 
+def noisy_model(config: ModelConfig, vocabulary_size: int, num_labels: int) -> Any:
+    """A user's own, with Keras' other layers that draw in training."""
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(vocabulary_size, 6, mask_zero=True),
+            layers.GaussianNoise(0.5),
+            layers.GRU(6),
+            layers.AlphaDropout(0.3),
+            layers.GaussianDropout(0.3),
+            layers.Dense(num_labels, activation="softmax"),
+        ]
+    )
+
+
 HALVES = {"bfloat16": 1e-4, "float16": 2e-5}  # how far apart they may be: each rank rounds its own sums
 DROPOUT: dict[str, Any] = {"dropped": {"dropout": 0.4}, "dropped states": {"dropout": 0.0, "recurrent_dropout": 0.4}}
 CLIPPED = {"momentum": 0.9, "nesterov": True, "global_clipnorm": 0.1, "weight_decay": 0.01}
 RECURRENT = ("lstm", "bilstm", "bigru", "bigru_attention", "cnn_lstm")
 # architecture and how it is trained; more than those would prove no more
 CASES = {
-    **{name: (name, TrainingConfig(learning_rate=0.01)) for name in (*RECURRENT, "own", "penalised")},
+    **{name: (name, TrainingConfig(learning_rate=0.01)) for name in (*RECURRENT, "own", "penalised", "noisy")},
     # of one utterance batch normalisation leaves a gradient of rounding errors, which Adam makes as large as any other
     "cnn": ("cnn", TrainingConfig(learning_rate=0.1, optimizer="sgd")),
     "smoothed": ("lstm", TrainingConfig(learning_rate=0.01, label_smoothing=0.2)),
@@ -66,7 +84,7 @@ CASES = {
     **{name: ("fasttext", TrainingConfig(learning_rate=0.01, optimizer=name)) for name in OPTIMIZERS},
     **{half: ("lstm", TrainingConfig(learning_rate=0.1, optimizer="sgd", mixed_precision=half)) for half in HALVES},
 }
-BY_FOUR = ["lstm", "cnn", "own", "penalised", "ngrams", *DROPOUT]
+BY_FOUR = ["lstm", "cnn", "own", "penalised", "noisy", "ngrams", *DROPOUT]
 
 
 def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -90,7 +108,7 @@ def trained(case: str, ranks: Any, words: float, rank: int, processes: int) -> l
 
     architecture, config = CASES[case]
     keras.utils.set_random_seed(3)
-    build = {**ZOO, "own": own_model, "penalised": penalised_model}[architecture]
+    build = {**ZOO, "own": own_model, "penalised": penalised_model, "noisy": noisy_model}[architecture]
     with computing_in(config.mixed_precision):
         options = {"ngrams": 4 if case == "ngrams" else 1, **DROPOUT.get(case, {"dropout": 0.0})}
         model = build(ModelConfig(embedding_size=8, units=6, **options), WORDS, LABELS)
