@@ -29,9 +29,9 @@ def draw_seeds(of_step: Sequence[int], examples: int) -> Seeds:
 def drawn_by_example(seeds: tf.Tensor) -> Iterator[None]:
     """Within, what Keras drops of a batch or adds to it depends on the examples' seeds [B] and on nothing else."""
     draws: dict[str, Callable[..., tf.Tensor]] = {"dropout": _dropout, "normal": _normal, "uniform": _uniform}
-    own, numbers = {name: getattr(backend.random, name) for name in draws}, partial(_numbers, seeds, count())
+    own, shares = {name: getattr(backend.random, name) for name in draws}, partial(_shares, seeds, count())
     for name, draw in draws.items():
-        setattr(backend.random, name, partial(draw, own[name], numbers))
+        setattr(backend.random, name, partial(draw, own[name], shares))
     try:
         yield
     finally:
@@ -39,8 +39,8 @@ def drawn_by_example(seeds: tf.Tensor) -> Iterator[None]:
             setattr(backend.random, name, draw)
 
 
-def _numbers(seeds: tf.Tensor, calls: Iterator[int], shape: Any) -> tf.Tensor | None:
-    """Numbers uint32 of this shape [B, ...]; None where Keras is to draw itself.
+def _shares(seeds: tf.Tensor, calls: Iterator[int], shape: Any) -> tf.Tensor | None:
+    """Numbers float32 from 0 up to below 1, of this shape [B, ...]; None where Keras is to draw itself.
 
     That is for what is no batch, as weights, and in a graph of its own within the step: a loop, whose rounds would all
     have the same numbers, or a tf.function of the model, which would keep the seeds of the first step's graph.
@@ -51,60 +51,57 @@ def _numbers(seeds: tf.Tensor, calls: Iterator[int], shape: Any) -> tf.Tensor | 
         return None
     size, examples = tf.reduce_prod(shape), tf.shape(seeds)[0]
     each = -(-size // examples)  # numbers for an example: rows are one by one its own, or, of reshaped ones, in a row
-    rows = _hashed(seeds + tf.constant(next(calls), tf.uint32))[:, tf.newaxis]
-    return tf.reshape(tf.reshape(_hashed(rows + tf.cast(tf.range(each), tf.uint32)), [-1])[:size], shape)
+    rows = tf.expand_dims(_hashed(seeds + tf.constant(next(calls), tf.uint32)), 1)
+    bits = _shifted(_hashed(rows + tf.cast(tf.range(each), tf.uint32)), 8)  # 24, which float32 holds exactly
+    # no longer uint32, which a GPU neither compares nor, maybe, cuts: all of it would travel to the CPU and back
+    shares = tf.cast(tf.cast(bits, tf.int32), tf.float32) * 2.0**-24
+    return tf.reshape(tf.reshape(shares, [-1])[:size], shape)
 
 
 def _dropout(
-    own: Any, numbers: Any, inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None
+    own: Any, shares: Any, inputs: tf.Tensor, rate: float, noise_shape: Any = None, seed: Any = None
 ) -> tf.Tensor:
     """The inputs [B, ...], a share `rate` of them zero and the others larger by as much."""
     shape = [
         tf.shape(inputs)[axis] if size is None else size
         for axis, size in enumerate(inputs.shape if noise_shape is None else noise_shape)
     ]
-    drawn = numbers(shape) if 0 < rate < 1 else None
+    drawn = shares(shape) if 0 < rate < 1 else None
     if drawn is None:
         return own(inputs, rate, noise_shape, seed)
-    kept = drawn >= tf.constant(int(rate * (1 << 32)), tf.uint32)
-    outputs = inputs * tf.where(kept, tf.constant(1 / (1 - rate), inputs.dtype), tf.zeros([], inputs.dtype))
+    outputs = inputs * tf.where(drawn >= rate, tf.constant(1 / (1 - rate), inputs.dtype), tf.zeros([], inputs.dtype))
     outputs.set_shape(inputs.shape)
     return outputs
 
 
 def _uniform(
-    own: Any, numbers: Any, shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None
+    own: Any, shares: Any, shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None
 ) -> tf.Tensor:
     """Numbers of this shape, from minval up to below maxval."""
-    drawn = numbers(shape)
+    drawn = shares(shape)
     if drawn is None:
         return own(shape, minval, maxval, dtype, seed)
-    return tf.cast(minval + (maxval - minval) * _shares(drawn), dtype or backend.floatx())
+    return tf.cast(minval + (maxval - minval) * drawn, dtype or backend.floatx())
 
 
 def _normal(
-    own: Any, numbers: Any, shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None
+    own: Any, shares: Any, shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None
 ) -> tf.Tensor:
     """Numbers of this shape, normally distributed (Box and Muller 1958)."""
-    drawn = numbers(shape)
+    drawn = shares(shape)
     if drawn is None:
         return own(shape, mean, stddev, dtype, seed)
-    radius = tf.sqrt(-2 * tf.math.log(1 - _shares(drawn)))
-    return tf.cast(mean + stddev * radius * tf.cos(2 * math.pi * _shares(numbers(shape))), dtype or backend.floatx())
-
-
-def _shares(numbers: tf.Tensor) -> tf.Tensor:
-    """The numbers as float32 from 0 up to below 1: 24 of their bits, which float32 holds exactly."""
-    return tf.cast(tf.cast(tf.bitwise.right_shift(numbers, tf.constant(8, tf.uint32)), tf.int32), tf.float32) * 2.0**-24
+    radius = tf.sqrt(-2 * tf.math.log(1 - drawn))
+    return tf.cast(mean + stddev * radius * tf.cos(2 * math.pi * shares(shape)), dtype or backend.floatx())
 
 
 def _hashed(numbers: tf.Tensor) -> tf.Tensor:
     """A hash of each uint32, another one for another number."""
-
-    def shifted(values: tf.Tensor, bits: Any) -> tf.Tensor:
-        return tf.bitwise.right_shift(values, tf.cast(bits, tf.uint32))
-
     state = numbers * tf.constant(747796405, tf.uint32) + tf.constant(2891336453, tf.uint32)
-    mixed = tf.bitwise.bitwise_xor(shifted(state, shifted(state, 28) + tf.constant(4, tf.uint32)), state)
+    mixed = tf.bitwise.bitwise_xor(_shifted(state, _shifted(state, 28) + tf.constant(4, tf.uint32)), state)
     word = mixed * tf.constant(277803737, tf.uint32)
-    return tf.bitwise.bitwise_xor(shifted(word, 22), word)
+    return tf.bitwise.bitwise_xor(_shifted(word, 22), word)
+
+
+def _shifted(numbers: tf.Tensor, bits: Any) -> tf.Tensor:
+    return tf.bitwise.right_shift(numbers, tf.cast(bits, tf.uint32))
