@@ -68,9 +68,11 @@ def run_once(
                 executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
             )  # fmt: skip
     except Exception as error:
-        gone = (found := ENDED.search(str(error))) and found[2] in GONE and not interrupt.requested.is_set()
+        first = ENDED.search(str(error))
+        gone = first and first[2] in GONE and not interrupt.requested.is_set()
         losses = _losses(context, lost, LOSS_SECONDS if gone else 0)
-        raise _failed(job.run, error, guard, losses) from error
+        ended = (int(first[1]), _how(first[2])) if first and not guard.stopped else None
+        raise _failed(job.run, error, guard, ended, losses) from error
     finally:
         interrupt.processes_ended()
         with contextlib.suppress(OSError):  # a store that is gone: why training ended is worth more
@@ -98,10 +100,10 @@ def _losses(context: SparkContext, known: set[str], seconds: float) -> list[str]
         time.sleep(0.2)
 
 
-def _failed(run: str, error: Exception, guard: Guard, losses: list[str]) -> TrainingFailed:
-    """The first failure in one line, the rank's traceback as a note."""
-    found = ENDED.search(str(error))
-    ended = (int(found[1]), _how(found[2])) if found and not guard.stopped else None
+def _failed(
+    run: str, error: Exception, guard: Guard, ended: tuple[int, str] | None, losses: list[str]
+) -> TrainingFailed:
+    """The first failure in one line, the rank's traceback as a note; `ended` is the rank that ended first, and how."""
     failure = guard.failure(ended)
     with contextlib.suppress(OSError):  # a full store: the failure is known without
         for said in read_reports(guard.mailbox):
