@@ -20,7 +20,7 @@ from training.progress import Progress, Reporter
 from training.ranks import Ranks
 from training.recorder import LESS, Diverged, Recorder
 from training.reports import LEFT, in_one_line, kind_of
-from training.schedule import Ints, RankSchedule, epoch_steps, words_of_a_step
+from training.schedule import Ints, RankSchedule, epoch_steps, unpadded_widths, words_of_a_step
 from training.step import Sums, add_sums, balanced_weights, make_evaluation_step, make_train_step
 from training.trace import Trace
 from training.watch import SAVING, Watch
@@ -114,7 +114,8 @@ class Loop:
         self.numbers = [row_numbers(self.files, self.schedule.mine, bucket) for bucket in range(len(blocks["train"]))]
         weights = self._class_weights(manifest.num_labels) if config.class_weights == "balanced" else None
         words = words_of_a_step(self.files, manifest.buckets, config.batch_size)
-        self.train_step = make_train_step(model, optimizer, ranks, weights, config.label_smoothing, words)
+        unpadded = unpadded_widths(manifest.buckets)
+        self.train_step = make_train_step(model, optimizer, ranks, weights, config.label_smoothing, words, unpadded)
         self.evaluation_step = make_evaluation_step(model)
         self.traced: set[int] = set()  # buckets whose first step is done, which takes long
         self.first_seconds = 0.0  # of the first of these, in which TensorFlow starts, too

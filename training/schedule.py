@@ -6,6 +6,7 @@ batch the rows that are its own: every row once an epoch, and the same number of
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,11 @@ def words_of_a_step(files: Sequence[DataFile], buckets: Sequence[int], batch_siz
     """How many words, padding among them, the examples of a step have on average."""
     totals = np.sum([file.rows_per_bucket for file in files], axis=0)
     return float(np.dot(totals, buckets) / totals.sum() * batch_size)
+
+
+def unpadded_widths(buckets: Sequence[int]) -> set[int]:
+    """The widths of batches without padding: those of buckets of a single length."""
+    return {width for shorter, width in pairwise([0, *buckets]) if width == shorter + 1}
 
 
 class RankSchedule:

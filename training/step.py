@@ -8,7 +8,7 @@ embedding travels is in exchange.py; batch normalisation has two more a layer an
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import keras
@@ -67,14 +67,14 @@ def with_weights(ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def make_train_step(
     model: keras.Model, optimizer: keras.Optimizer, ranks: Ranks, class_weights: np.ndarray | None = None,
-    label_smoothing: float = 0.0, words: float = math.inf,
+    label_smoothing: float = 0.0, words: float = math.inf, unpadded: Collection[int] = (),
 ) -> Callable[..., tf.Tensor]:  # fmt: skip
     """A function (ids [B, T], labels [B]) -> [loss, correct, examples] summed over all ranks, which updates `model`.
 
     With class_weights [L] it learns from the examples so weighted, and with label_smoothing from labels so smoothed;
     what it returns is neither. A third argument, seeds [B], decides what is dropped of each example. A rank without
     examples in a step passes B = 0 and still takes part in the exchange.
-    `words` is about how many words a step has.
+    `words` is about how many words a step has, `unpadded` are the widths T of which no example has padding.
     """
     variables = model.trainable_variables
     optimizer.build(variables)
@@ -102,7 +102,7 @@ def make_train_step(
 
     @functools.cache
     def step_of(tokens: int | None, full: bool) -> Callable[..., tf.Tensor]:
-        """A graph of its own for each width that is unrolled, with and without padding; one for all others."""
+        """A graph of its own for each width that is unrolled, without masks where it is `full`; one for all others."""
         examples = tf.TensorSpec([None, tokens and tokens + 2], tf.int32)
         # and not by way of a tf.function, which takes 0.15 ms a step to find the graph for its arguments
         return tf.function(lambda given: step(given, full)).get_concrete_function(examples)
@@ -110,8 +110,10 @@ def make_train_step(
     longest = longest_unrolled(model)
 
     def train(ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None = None) -> tf.Tensor:
-        tokens, known = ids.shape[1], ids.shape[1] <= longest
-        graph = step_of(tokens if known else None, bool(known and ids.all()))
+        tokens = ids.shape[1]
+        # other batches may be full, too, but a graph more takes a second, while other ranks, whose batch is not, wait
+        full = tokens in unpadded and bool(ids.all())
+        graph = step_of(tokens, full) if tokens <= longest else step_of(None, False)
         return graph(tf.constant(_in_one(ids, labels, seeds)))
 
     return train

@@ -54,14 +54,15 @@ def bare(dataset: Path, rank: int, processes: int) -> float:
     from training.models import build_model
     from training.optimizers import make_optimizer
     from training.ranks import ALONE
-    from training.schedule import RankSchedule, epoch_steps, words_of_a_step
+    from training.schedule import RankSchedule, epoch_steps, unpadded_widths, words_of_a_step
     from training.step import make_train_step
 
     manifest, blocks = blocks_of(dataset, rank, processes)
     files = manifest.splits["train"]
     model = build_model(ModelConfig(), manifest.vocabulary_size, manifest.num_labels)
     words = words_of_a_step(files, manifest.buckets, BATCH)
-    step = make_train_step(model, make_optimizer(TrainingConfig()), ALONE, words=words)
+    unpadded = unpadded_widths(manifest.buckets)
+    step = make_train_step(model, make_optimizer(TrainingConfig()), ALONE, words=words, unpadded=unpadded)
     schedule, rates = RankSchedule(files, rank, processes, SEED), []
     for epoch in range(EPOCHS):
         order, own = epoch_steps(files, BATCH, SEED, epoch), schedule.epoch_rows(epoch)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing.manifest import DataFile
-from training.schedule import RankSchedule, Step, epoch_steps, files_of_rank, slot_files
+from training.schedule import RankSchedule, Step, epoch_steps, files_of_rank, slot_files, unpadded_widths
 
 counts = st.lists(st.lists(st.integers(0, 20), min_size=3, max_size=3), min_size=1, max_size=8)
 
@@ -82,3 +82,8 @@ def test_slots_are_dealt_in_proportion_to_the_files() -> None:
 
 def test_files_are_dealt_in_turn() -> None:
     assert [files_of_rank(5, rank, 2) for rank in (0, 1)] == [[0, 2, 4], [1, 3]]
+
+
+def test_nothing_is_padded_in_buckets_of_a_single_length() -> None:
+    assert unpadded_widths([4, 6, 7, 8, 12]) == {7, 8}
+    assert unpadded_widths([1, 2, 24]) == {1, 2}

@@ -39,7 +39,7 @@ def test_steps_are_those_of_keras_fit(optimizer: str, batches: list[np.ndarray])
 
     ours, theirs = fresh_model(), fresh_model()
     mine, keras_own = (getattr(keras.optimizers, optimizer)(0.01) for _ in range(2))
-    step = make_train_step(ours, mine, ALONE)
+    step = make_train_step(ours, mine, ALONE, unpadded={FULL.shape[1]})  # of which IDS are no part, and are noticed
     theirs.compile(keras_own, "sparse_categorical_crossentropy")
     for ids in batches * 3:
         sums = step(ids, LABELS).numpy()
@@ -49,6 +49,25 @@ def test_steps_are_those_of_keras_fit(optimizer: str, batches: list[np.ndarray])
     assert sums[0] / 3 == pytest.approx(float(loss), abs=1e-5)
     for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ids", "unpadded", "expected"), [(FULL, {3}, True), (FULL, {2}, False), (IDS, {3}, False)],
+    ids=["a width without padding", "one with padding, in other batches", "padding where none was said to be"],
+)  # fmt: skip
+def test_where_nothing_is_padded_there_are_no_masks(
+    ids: np.ndarray, unpadded: set[int], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    from training import step
+    from training.ranks import ALONE
+
+    full: list[bool] = []
+    own = step.unrolled
+    monkeypatch.setattr(step, "unrolled", lambda model, ids: full.append(ids is not None) or own(model, ids))
+    step.make_train_step(fresh_model(), keras.optimizers.SGD(0.1), ALONE, unpadded=unpadded)(ids, LABELS)
+    assert full == [expected]
 
 
 def penalised(regularizer: float) -> Any:
