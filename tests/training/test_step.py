@@ -70,6 +70,29 @@ def test_where_nothing_is_padded_there_are_no_masks(
     assert full == [expected]
 
 
+def test_an_error_within_a_step_is_said_in_its_own_words() -> None:
+    import keras
+    import tensorflow as tf
+
+    from training.ranks import ALONE
+    from training.reports import in_one_line
+    from training.step import make_train_step
+
+    def strike() -> None:
+        raise ArithmeticError("this rank cannot count")
+
+    class Struck(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            with tf.control_dependencies([tf.py_function(strike, [], [])]):
+                return tf.identity(inputs)
+
+    model = fresh_model()
+    step = make_train_step(keras.Model(model.input, Struck()(model.output)), keras.optimizers.SGD(0.1), ALONE)
+    with pytest.raises(tf.errors.UnknownError) as caught:
+        step(IDS, LABELS)
+    assert in_one_line(caught.value) == "UnknownError: ArithmeticError: this rank cannot count"
+
+
 def penalised(regularizer: float) -> Any:
     """The model of these tests whose layers have losses of their own."""
     import keras
