@@ -28,7 +28,9 @@ def draw_seeds(of_step: Sequence[int], examples: int) -> Seeds:
 @contextmanager
 def drawn_by_example(seeds: tf.Tensor) -> Iterator[None]:
     """Within, what Keras drops of a batch or adds to it depends on the examples' seeds [B] and on nothing else."""
-    draws: dict[str, Callable[..., tf.Tensor]] = {"dropout": _dropout, "normal": _normal, "uniform": _uniform}
+    draws: dict[str, Callable[..., tf.Tensor]] = {
+        "dropout": _dropout, "normal": partial(_noise, _normal), "uniform": partial(_noise, _uniform),
+    }  # fmt: skip
     own, shares = {name: getattr(backend.random, name) for name in draws}, partial(_shares, seeds, count())
     for name, draw in draws.items():
         setattr(backend.random, name, partial(draw, own[name], shares))
@@ -74,25 +76,23 @@ def _dropout(
     return outputs
 
 
-def _uniform(
-    own: Any, shares: Any, shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: Any = None, seed: Any = None
-) -> tf.Tensor:
-    """Numbers of this shape, from minval up to below maxval."""
+def _noise(draw: Any, own: Any, shares: Any, shape: Any, *options: Any, dtype: Any = None, **named: Any) -> tf.Tensor:
+    """Numbers of this shape, which `draw` makes of `shares` with the options that Keras' own function has."""
     drawn = shares(shape)
     if drawn is None:
-        return own(shape, minval, maxval, dtype, seed)
-    return tf.cast(minval + (maxval - minval) * drawn, dtype or backend.floatx())
+        return own(shape, *options, dtype=dtype, **named)
+    named.pop("seed", None)
+    return tf.cast(draw(drawn, partial(shares, shape), *options, **named), dtype or backend.floatx())
 
 
-def _normal(
-    own: Any, shares: Any, shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: Any = None, seed: Any = None
-) -> tf.Tensor:
-    """Numbers of this shape, normally distributed (Box and Muller 1958)."""
-    drawn = shares(shape)
-    if drawn is None:
-        return own(shape, mean, stddev, dtype, seed)
-    radius = tf.sqrt(-2 * tf.math.log(1 - drawn))
-    return tf.cast(mean + stddev * radius * tf.cos(2 * math.pi * shares(shape)), dtype or backend.floatx())
+def _uniform(drawn: tf.Tensor, more: Any, minval: float = 0.0, maxval: float = 1.0) -> tf.Tensor:
+    """From minval up to below maxval."""
+    return minval + (maxval - minval) * drawn
+
+
+def _normal(drawn: tf.Tensor, more: Any, mean: float = 0.0, stddev: float = 1.0) -> tf.Tensor:
+    """Normally distributed (Box and Muller 1958)."""
+    return mean + stddev * tf.sqrt(-2 * tf.math.log(1 - drawn)) * tf.cos(2 * math.pi * more())
 
 
 def _hashed(numbers: tf.Tensor) -> tf.Tensor:
