@@ -126,13 +126,13 @@ def make_train_step(
 def _in_one(ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None) -> np.ndarray:
     """[B, T + 2]: ids, label and seed of each example in one array, as TensorFlow takes its time for each that it gets.
 
-    Where B = 0, one example with the label -1, whose weight is 0, as no layer takes an empty batch.
+    The label of an example of weight 0 is -1.
     """
-    if not len(labels):
-        ids, labels, seeds = np.full((1, ids.shape[1]), UNKNOWN, np.int32), np.full(1, -1, np.int32), None
-    if seeds is None:
+    ids, labels, weights = with_weights(ids, labels)
+    if seeds is None or not len(seeds):
         seeds = np.arange(len(labels), dtype=np.uint32)
-    return np.concatenate([ids, labels[:, np.newaxis], seeds.view(np.int32)[:, np.newaxis]], 1, dtype=np.int32)
+    columns = np.where(weights > 0, labels, -1)[:, np.newaxis], seeds.view(np.int32)[:, np.newaxis]
+    return np.concatenate([ids, *columns], 1, dtype=np.int32)
 
 
 def _penalty(model: keras.Model) -> tf.Tensor:
