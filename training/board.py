@@ -6,11 +6,13 @@ is killed leaves any of it behind; and as a killed process' sockets close, the o
 """
 
 import contextlib
+import math
 import mmap
 import os
 import socket
 import struct
 from collections.abc import Callable, Generator, Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -103,14 +105,14 @@ def _rows_at(place: np.ndarray, begin: int, like: Sequence[np.ndarray]) -> list[
         return []
     counts = place[: NUMBER.size * len(like)].view(np.int64).tolist()
     shapes = [(count, *part.shape[1:]) for count, part in zip(counts, like, strict=True)]
-    end = begin + sum(int(np.prod(shape)) for shape in shapes) * like[0].itemsize
+    end = begin + sum(map(math.prod, shapes)) * like[0].itemsize
     return _cut(place[begin:end].view(like[0].dtype), shapes)
 
 
 def _cut(flat: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
     """Arrays of these shapes, which lie one behind the other."""
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes]).tolist()
-    return [flat[begin:end].reshape(shape) for begin, end, shape in zip([0, *ends], ends, shapes, strict=False)]
+    ends = accumulate(map(math.prod, shapes), initial=0)
+    return [flat[begin:end].reshape(shape) for (begin, end), shape in zip(pairwise(ends), shapes, strict=True)]
 
 
 Stages = Generator[Board | None]

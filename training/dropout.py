@@ -6,23 +6,14 @@ The hash is "PCG" of Jarzynski and Olano 2020 (Hash Functions for GPU Rendering)
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 from keras.src import backend
-
-Seeds = npt.NDArray[np.uint32]
-
-
-def draw_seeds(of_step: Sequence[int], examples: int) -> Seeds:
-    """A seed [B] for each example of the global batch of a step, of which each rank takes those of its own examples."""
-    return np.random.default_rng(of_step).integers(0, 1 << 32, examples, np.uint32)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import tensorflow as tf
 from training.ranks import Ranks
 
 Gradients = list[tf.Tensor | tf.IndexedSlices]
-PADDED = 512  # rows of words, to a multiple of so many: the code of an optimizer is compiled anew for each number
 
 
 def mean_gradients(
@@ -37,27 +36,24 @@ def mean_gradients(
         for gradient, variable, rows in zip(gradients, variables, by_rows, strict=True)
         if not rows
     ]
-    rows = [_rows_of(gradient) for gradient, apart in zip(gradients, by_rows, strict=True) if apart]
+    rows = [part for gradient, apart in zip(gradients, by_rows, strict=True) if apart for part in _rows_of(gradient)]
     whole = [*whole, sums]
     (*whole, sums), rows = ranks.combine(whole, rows) if ranks.combine else (ranks.add(whole), rows)
     whole_ones, travelled = iter(whole), iter(rows)
     return [
-        _of_words(next(travelled), variable.shape[0], sums[2]) if apart else next(whole_ones) / sums[2]
+        _by_words(next(travelled), next(travelled), variable.shape, sums[2]) if apart else next(whole_ones) / sums[2]
         for variable, apart in zip(variables, by_rows, strict=True)
     ], sums
 
 
-def _rows_of(gradient: tf.IndexedSlices) -> tf.Tensor:
-    """One row [1 + E] for each of a rank's words, the word in front of it."""
+def _rows_of(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
+    """A rank's words [U], each once, as float32 that only travel; and their rows [U, E]."""
     words, place = tf.unique(tf.cast(gradient.indices, tf.int32))
-    rows = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(words))
-    return tf.concat([tf.bitcast(words, tf.float32)[:, tf.newaxis], rows], 1)
+    return tf.bitcast(words, tf.float32), tf.math.unsorted_segment_sum(gradient.values, place, tf.size(words))
 
 
-def _of_words(rows: tf.Tensor, size: int, examples: tf.Tensor) -> tf.IndexedSlices:
-    """The gradient [size, E] of such rows of all ranks; each word comes once, but for rows of zeros behind them."""
-    words, place = tf.unique(tf.bitcast(rows[:, 0], tf.int32))
-    number = tf.size(words)
-    zeros = -number % PADDED
-    values = tf.math.unsorted_segment_sum(rows[:, 1:], place, number + zeros) / examples
-    return tf.IndexedSlices(values, tf.pad(words, [[0, zeros]]), tf.constant([size, rows.shape[1] - 1]))
+def _by_words(words: tf.Tensor, rows: tf.Tensor, shape: tf.TensorShape, examples: tf.Tensor) -> tf.IndexedSlices:
+    """The gradient of this shape, of such words and rows of all ranks; each word comes once."""
+    words, place = tf.unique(tf.bitcast(words, tf.int32))
+    values = tf.math.unsorted_segment_sum(rows, place, tf.size(words)) / examples
+    return tf.IndexedSlices(values, words, tf.constant(shape.as_list()))

@@ -15,7 +15,7 @@ from training.calibration import Calibration, calibrate
 from training.checkpoint import Position
 from training.config import TrainingConfig
 from training.data import Block, Ids
-from training.dropout import draw_seeds
+from training.optimizers import catch_up
 from training.progress import Progress, Reporter
 from training.ranks import Ranks
 from training.recorder import LESS, Diverged, Recorder
@@ -126,9 +126,12 @@ class Loop:
 
         Raises Diverged where the loss is no number any more: no later step would mend that.
         """
+        if tf.config.get_visible_devices("GPU"):
+            catch_up(self.optimizer)  # with what a CPU left behind, as no row waits here
         while not is_over([row["validation_accuracy"] for row in start.history], self.config):
             done = self._train_epoch(start, watch, reporter, recorder)
             number = len(start.history) + 1
+            catch_up(self.optimizer)
             watch.now(f"epoch {number}, validation", patient=True)
             rate, train = float(self.optimizer.learning_rate), Sums(*done.sums)
             before = sum(int(row.get("skipped_steps", 0)) for row in start.history)
@@ -149,7 +152,8 @@ class Loop:
         seeds = [self.config.seed, epoch, self.rank]
         reseed(self.model, seeds, start.draws)
         steps = epoch_steps(self.files, self.config.batch_size, self.config.seed, epoch)
-        rows, began, rate = self.schedule.epoch_rows(epoch), time.monotonic() - start.seconds, math.nan
+        rows, drawn = self.schedule.epoch_rows(epoch), self.schedule.epoch_seeds(epoch)
+        began, rate = time.monotonic() - start.seconds, math.nan
         for number in range(start.step + 1, len(steps) + 1):
             step, where = steps[number - 1], f"step {number} of {len(steps)}"
             first, new = number == start.step + 1, step.bucket not in self.traced
@@ -162,8 +166,7 @@ class Loop:
             ready = time.monotonic()
             block, chosen = self.blocks["train"][step.bucket], self.schedule.rows_of(step, rows)
             ids = self._augmented(epoch, step.bucket, block.ids[chosen], chosen)
-            dropped = draw_seeds([self.config.seed, epoch, number], step.stop - step.start)
-            dropped = dropped[self.schedule.places_of(step)]
+            dropped = self.schedule.rows_of(step, drawn)
             waited = done.input_seconds + time.monotonic() - ready
             try:
                 sums = Sums(*self.train_step(ids, block.labels[chosen], dropped).numpy().tolist())

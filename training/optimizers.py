@@ -1,10 +1,14 @@
 """The optimizer that a configuration asks for: one of Keras' own, by its name."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from preprocessing.errors import UserError, first_line
 from training.config import TrainingConfig
+from training.lag import Lag, missed_shares
 
 
 def make_optimizer(config: TrainingConfig) -> keras.Optimizer:
@@ -30,18 +34,38 @@ def make_optimizer(config: TrainingConfig) -> keras.Optimizer:
     return keras.optimizers.LossScaleOptimizer(optimizer, scale)
 
 
-def takes_rows(optimizer: keras.Optimizer) -> bool:
-    """Whether the gradient of an embedding may come as the rows of a step's words, each of which comes once."""
+def lets_rows_wait(optimizer: keras.Optimizer) -> bool:
+    """Whether a row of an embedding whose word a step does not have may miss that step, and catch up later."""
     clipped = optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm
-    return type(optimizer) is Adam and not any(clipped) and not tf.config.get_visible_devices("GPU")
+    if type(optimizer) is not Adam or any(clipped) or optimizer.weight_decay:
+        return False
+    return missed_shares(optimizer.beta_1, optimizer.beta_2) is not None
+
+
+def catch_up(optimizer: keras.Optimizer) -> None:
+    """Makes every weight what it is by now, before anybody but a step of training reads it."""
+    for lag in getattr(optimizer, "lags", {}).values():
+        if int(lag.clock):
+            lag.catch_up()
 
 
 class Adam(keras.optimizers.Adam):  # type: ignore[misc]
     """Keras' Adam, its state and its formula (Kingma and Ba 2015, end of section 2), in one pass over the weights.
 
     Keras' ten passes take longer than all the rest of a step where the embedding is large; TensorFlow's kernel one.
-    What comes by rows goes another way, below.
+    Of weights that were told to lag (lag.py) it takes gradients by rows, too.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.lags: dict[int, Lag] = {}  # by the place of the weight
+
+    def let_lag(self, places: Iterable[int]) -> dict[int, Lag]:
+        """From now on the rows of these of its weights may wait for their words: what keeps account of that."""
+        for place in sorted(set(places)):
+            moments = self._momentums[place].value, self._velocities[place].value
+            self.lags[place] = Lag(self, self._trainable_variables[place].value, moments)
+        return self.lags
 
     def update_step(
         self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable, learning_rate: tf.Tensor
@@ -52,26 +76,9 @@ class Adam(keras.optimizers.Adam):  # type: ignore[misc]
         steps, rate = tf.cast(self.iterations + 1, kind), tf.cast(learning_rate, kind)
         powers = [tf.pow(tf.cast(beta, kind), steps) for beta in (self.beta_1, self.beta_2)]
         if isinstance(gradient, tf.IndexedSlices):
-            rate *= tf.sqrt(1 - powers[1]) / (1 - powers[0])
-            _update_by_rows(variable, momentum, velocity, gradient, rate, self.beta_1, self.beta_2, self.epsilon)
+            self.lags[index].update(gradient, rate * tf.sqrt(1 - powers[1]) / (1 - powers[0]))
             return
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle, m=momentum.handle, v=velocity.handle, beta1_power=powers[0], beta2_power=powers[1],
             lr=rate, beta1=self.beta_1, beta2=self.beta_2, epsilon=self.epsilon, grad=tf.cast(gradient, kind),
         )  # fmt: skip
-
-
-@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
-def _update_by_rows(
-    weight: tf.Variable, momentum: tf.Variable, velocity: tf.Variable, gradient: tf.IndexedSlices, rate: tf.Tensor,
-    beta_1: float, beta_2: float, epsilon: float,
-) -> None:  # fmt: skip
-    """The same for an embedding, whose whole gradient is never made; a third faster so, as memory is what it waits for.
-
-    XLA does each of the three lines in one pass, in place unless somebody holds what was read of the variable; all in
-    one pass its code is slower.
-    """
-    words = gradient.indices[:, tf.newaxis]
-    momentum.assign(tf.tensor_scatter_nd_add(momentum * beta_1, words, gradient.values * (1 - beta_1)))
-    velocity.assign(tf.tensor_scatter_nd_add(velocity * beta_2, words, tf.square(gradient.values) * (1 - beta_2)))
-    weight.assign_sub(rate * momentum / (tf.sqrt(velocity) + epsilon))

@@ -1,5 +1,6 @@
 """What all ranks do together: through the memory of their machine where they are on one, else through Horovod."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -44,7 +45,7 @@ def meet(name: str, weights: Sequence[keras.Variable], in_memory: bool) -> Ranks
 
     board = None
     if number > 1 and total(int(in_memory)) == number:
-        rows = sum(variable.shape[0] for variable in weights if variable.shape)  # the word in front of each
+        rows = sum(variable.shape[0] for variable in weights if variable.shape)  # the word of each
         size = sum(int(np.prod(variable.shape)) for variable in weights) + rows
         board = open_board(name, rank, number, 8 * size + COUNTS, total)  # 8 bytes hold a number of any type
     if number > 1 and not board:
@@ -124,7 +125,7 @@ def _in_one(number: int, whole: Tensors, rows: Tensors) -> tuple[Tensors, Tensor
     for _ in range(number):
         counts = tf.bitcast(rest[: len(rows)], tf.int32)
         sizes = [int(np.prod(part.shape)) for part in whole]
-        sizes += [counts[place] * part.shape[1] for place, part in enumerate(rows)]
+        sizes += [counts[place] * math.prod(part.shape[1:]) for place, part in enumerate(rows)]
         _, *parts, rest = tf.split(rest, [len(rows), *sizes, -1])
         received.append([tf.reshape(part, [-1, *like.shape[1:]]) if like.shape.rank else part[0]
                          for part, like in zip(parts, [*whole, *rows], strict=True)])  # fmt: skip

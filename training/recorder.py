@@ -50,7 +50,8 @@ class Recorder:
         self.state = start
         if start.weights:
             model.set_weights(start.weights)
-            for variable, value in zip(optimizer.variables, start.optimizer, strict=True):
+            # an earlier Parley kept less: what it did not have is behind the rest, and begins as it is
+            for variable, value in zip(optimizer.variables[: len(start.optimizer)], start.optimizer, strict=True):
                 variable.assign(value)
         self.pen = ThreadPoolExecutor(1, "checkpoint")
         self.writing: Future[None] = self.pen.submit(lambda: None)

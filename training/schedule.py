@@ -7,7 +7,7 @@ batch the rows that are its own: every row once an epoch, and the same number of
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,10 @@ import numpy.typing as npt
 from preprocessing.manifest import DataFile
 
 Ints = npt.NDArray[np.int64]
+Seeds = npt.NDArray[np.uint32]
+Numbers = TypeVar("Numbers", Ints, Seeds)
+
+SEEDS = 1  # the end of what seeds are drawn by, so that they are no other series of random numbers
 
 
 class Step(NamedTuple):
@@ -91,11 +95,15 @@ class RankSchedule:
             first += count
         return rows
 
-    def rows_of(self, step: Step, epoch_rows: list[Ints]) -> Ints:
-        """This rank's rows of one step, which may be none."""
+    def rows_of(self, step: Step, epoch_rows: Sequence[Numbers]) -> Numbers:
+        """This rank's rows of one step, which may be none; or their seeds, of those of the epoch."""
         before = self._before[step.bucket]
         return epoch_rows[step.bucket][before[step.start] : before[step.stop]]
 
-    def places_of(self, step: Step) -> Ints:
-        """The places of these rows in the global batch, from 0."""
-        return np.flatnonzero(np.diff(self._before[step.bucket][step.start : step.stop + 1]))
+    def epoch_seeds(self, epoch: int) -> list[Seeds]:
+        """By bucket: a seed for each of these rows, drawn anew for each epoch; those of all ranks are one series."""
+        seeds = []
+        for bucket, before in enumerate(self._before):
+            draw = np.random.default_rng([self.seed, epoch, bucket, 0, SEEDS])
+            seeds.append(draw.integers(0, 1 << 32, len(before) - 1, np.uint32)[np.diff(before) > 0])
+        return seeds

@@ -16,11 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from preprocessing.vocabulary import UNKNOWN
-from training.dropout import Seeds, drawn_by_example
+from training.dropout import drawn_by_example
+from training.embeddings import gradient_by_words, read_by_words, rows_of_words
 from training.exchange import mean_gradients
 from training.normalization import global_moments
-from training.optimizers import takes_rows
+from training.optimizers import lets_rows_wait
 from training.ranks import Ranks
+from training.schedule import Seeds
 from training.unrolled import longest_unrolled, unrolled
 
 
@@ -74,17 +76,22 @@ def make_train_step(
     With class_weights [L] it learns from the examples so weighted, and with label_smoothing from labels so smoothed;
     what it returns is neither. A third argument, seeds [B], decides what is dropped of each example. A rank without
     examples in a step passes B = 0 and still takes part in the exchange.
-    `words` is about how many words a step has, `unpadded` are the widths T of which no example has padding.
+    `words` is about how many words a step has, `unpadded` are the widths T of which no example has padding. Weights may
+    be behind: `optimizers.catch_up` before they are read.
     """
     variables = model.trainable_variables
     optimizer.build(variables)
+    layers = read_by_words(model, words) if lets_rows_wait(optimizer) else {}
+    lags = optimizer.let_lag(layers.values()) if layers else {}
+    if tf.config.get_visible_devices("GPU"):  # has the memory's speed to change them all; the state is that of a CPU
+        layers = {}
 
     def step(examples: tf.Tensor, full: bool) -> tf.Tensor:
         ids, labels, seeds = examples[:, :-2], tf.maximum(examples[:, -2], 0), tf.bitcast(examples[:, -1], tf.uint32)
         weights = tf.cast(examples[:, -2] >= 0, tf.float32)
         with (
             tf.GradientTape() as tape, global_moments(model, ranks.add, weights),
-            unrolled(model, ids if full else None), drawn_by_example(seeds),
+            unrolled(model, ids if full else None), drawn_by_example(seeds), rows_of_words(layers, lags, tape) as reads,
         ):  # fmt: skip
             probabilities = model(ids, training=True)
             shares = weights if class_weights is None else weights * tf.gather(class_weights, labels)
@@ -92,10 +99,13 @@ def make_train_step(
             loss += _penalty(model) * tf.reduce_sum(weights)
             loss = optimizer.scale_loss(loss)  # by 1, but for float16: the optimizer undoes it
         sums = example_sums(labels, weights, probabilities)
-        gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients="zero")
+        sources = [[read.rows for read in reads[place]] if place in reads else variable.value
+                   for place, variable in enumerate(variables)]  # fmt: skip
+        gradients = tape.gradient(loss, sources, unconnected_gradients="zero")
+        for place, read in reads.items():
+            gradients[place] = gradient_by_words(read, gradients[place], variables[place].shape[0])
         means, sums = mean_gradients(gradients, variables, sums, ranks, words)
-        if not takes_rows(optimizer):
-            means = [tf.convert_to_tensor(mean) for mean in means]
+        means = [mean if place in reads else tf.convert_to_tensor(mean) for place, mean in enumerate(means)]
         with tf.control_dependencies(means):  # all or nothing: a step whose exchange fails has not even been counted
             optimizer.apply(means, variables)
         return sums

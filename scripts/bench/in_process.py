@@ -52,7 +52,7 @@ def bare(dataset: Path, rank: int, processes: int) -> float:
     """Examples/s of this rank with Parley's batches and step, but no Spark, no Horovod, no reports, no exchange."""
     from training.config import ModelConfig, TrainingConfig
     from training.models import build_model
-    from training.optimizers import make_optimizer
+    from training.optimizers import catch_up, make_optimizer
     from training.ranks import ALONE
     from training.schedule import RankSchedule, epoch_steps, unpadded_widths, words_of_a_step
     from training.step import make_train_step
@@ -62,7 +62,8 @@ def bare(dataset: Path, rank: int, processes: int) -> float:
     model = build_model(ModelConfig(), manifest.vocabulary_size, manifest.num_labels)
     words = words_of_a_step(files, manifest.buckets, BATCH)
     unpadded = unpadded_widths(manifest.buckets)
-    step = make_train_step(model, make_optimizer(TrainingConfig()), ALONE, words=words, unpadded=unpadded)
+    optimizer = make_optimizer(TrainingConfig())
+    step = make_train_step(model, optimizer, ALONE, words=words, unpadded=unpadded)
     schedule, rates = RankSchedule(files, rank, processes, SEED), []
     for epoch in range(EPOCHS):
         order, own = epoch_steps(files, BATCH, SEED, epoch), schedule.epoch_rows(epoch)
@@ -72,6 +73,7 @@ def bare(dataset: Path, rank: int, processes: int) -> float:
             block = blocks[place.bucket]
             step(block.ids[chosen], block.labels[chosen]).numpy()
             examples += len(chosen)
+        catch_up(optimizer)
         rates.append(examples / (time.monotonic() - began))
     return max(rates[1:])
 

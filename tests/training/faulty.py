@@ -11,10 +11,12 @@ from training.checkpoint import read_checkpoint, read_history
 from training.config import ModelConfig, TrainingConfig
 
 TIMES = dict.fromkeys(("seconds", "examples_per_second", "input_share"), 0)
-MODEL = ModelConfig(embedding_size=8, units=32, dropout=0.2)
+NGRAMS = {"ngrams": 2, "ngram_buckets": 500, "ngram_size": 4}  # whose rows wait for their words (training/lag.py)
+MODEL = ModelConfig(embedding_size=8, units=32, dropout=0.2, **NGRAMS)
 TRAINING = TrainingConfig(
-    epochs=3, batch_size=7, learning_rate=0.01, processes=2, stall_seconds=8, checkpoint_minutes=1e-6, max_restarts=5
-)
+    epochs=3, batch_size=7, learning_rate=0.01, processes=2, stall_seconds=8, checkpoint_minutes=1e-6, max_restarts=5,
+    optimizer_options={"epsilon": 1e-5},  # with less, a gradient that is nothing but rounding moves a rare run's vector
+)  # fmt: skip
 
 # An architecture of a user's: the LSTM, with a layer that strikes its process in a training step. Of the faults, a file
 # each that names rank, function and the process' step, the first one that is left strikes, and is gone, or stays.

@@ -27,13 +27,15 @@ def dropped(layer: Any, inputs: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     return np.asarray(compute(inputs.astype(np.float32), seeds))
 
 
+def seeds_of(series: int, rows: int) -> np.ndarray:
+    return np.random.default_rng(series).integers(0, 1 << 32, rows, np.uint32)
+
+
 def test_a_share_of_the_numbers_is_dropped_in_no_order() -> None:
     import keras
 
-    from training.dropout import draw_seeds
-
     rows = 2000
-    found = dropped(keras.layers.Dropout(RATE), np.ones((rows, UNITS)), draw_seeds([1], rows)) == 0
+    found = dropped(keras.layers.Dropout(RATE), np.ones((rows, UNITS)), seeds_of(1, rows)) == 0
     deviation = np.sqrt(RATE * (1 - RATE))
     assert abs(found.mean() - RATE) < 4 * deviation / np.sqrt(found.size)
     for axis in range(2):  # by row and by column as often as by chance
@@ -83,15 +85,13 @@ def test_noise_has_the_distribution_that_was_asked_for(kind: str, options: tuple
     import keras
     from scipy import stats
 
-    from training.dropout import draw_seeds
-
     class Noise(keras.layers.Layer):
         def call(self, inputs: Any, training: bool = False) -> Any:
             drawn = keras.random.normal if kind == "norm" else keras.random.uniform
             return drawn(keras.ops.shape(inputs), *options)
 
     rows = 2000
-    found = dropped(Noise(), np.zeros((rows, UNITS)), draw_seeds([2], rows))
+    found = dropped(Noise(), np.zeros((rows, UNITS)), seeds_of(2, rows))
     lowest, scale = options if kind == "norm" else (options[0], options[1] - options[0])
     expected = getattr(stats, kind)(lowest, scale)
     for part in (found.ravel(), found[0], found[:, 0]):  # all, of one example, in one place

@@ -100,9 +100,8 @@ def trained(case: str, ranks: Any, words: float, rank: int, processes: int) -> l
     """The weights after an epoch over this rank's part of the batches, said to have so many words."""
     import keras
 
-    from training.dropout import draw_seeds
     from training.models import computing_in
-    from training.optimizers import make_optimizer
+    from training.optimizers import catch_up, make_optimizer
     from training.step import make_train_step
     from training.zoo import ZOO
 
@@ -112,10 +111,12 @@ def trained(case: str, ranks: Any, words: float, rank: int, processes: int) -> l
     with computing_in(config.mixed_precision):
         options = {"ngrams": 4 if case == "ngrams" else 1, **DROPOUT.get(case, {"dropout": 0.0})}
         model = build(ModelConfig(embedding_size=8, units=6, **options), WORDS, LABELS)
-    step = make_train_step(model, make_optimizer(config), ranks, label_smoothing=config.label_smoothing, words=words)
+    optimizer = make_optimizer(config)
+    step = make_train_step(model, optimizer, ranks, label_smoothing=config.label_smoothing, words=words)
     for number, (ids, labels) in enumerate(batches()):
-        seeds = draw_seeds([number], len(labels))
+        seeds = np.random.default_rng(number).integers(0, 1 << 32, len(labels), np.uint32)
         step(ids[rank::processes], labels[rank::processes], seeds[rank::processes])
+    catch_up(optimizer)
     return model.get_weights()
 
 

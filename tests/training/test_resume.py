@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from preprocessing import storage
-from tests.training.faulty import assert_same_runs
+from tests.training.faulty import NGRAMS, assert_same_runs
 from tests.training.test_train import MODEL, TRAINING, finish, job_for, start
 from training.checkpoint import POINTER, Position, read_checkpoint, read_history, read_position
 from training.launch import train
@@ -18,7 +18,7 @@ from training.worker import TrainJob
 
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
 
-LARGE = dataclasses.replace(MODEL, units=512, dropout=0.2)  # 17 MB a checkpoint, which take their time
+LARGE = dataclasses.replace(MODEL, units=512, dropout=0.2, **NGRAMS)  # 17 MB a checkpoint, which take their time
 HALF = "checkpoints/*/state.npz.tmp-*"
 
 

@@ -58,6 +58,26 @@ def test_batches_are_the_same_sets_for_any_number_of_processes(rows: list[list[i
     assert batches[1] == batches[2] == batches[3]
 
 
+@given(rows=counts, batch=st.integers(1, 30))
+@settings(deadline=None, max_examples=25)
+def test_a_row_has_the_same_seed_for_any_number_of_processes(rows: list[list[int]], batch: int) -> None:
+    held = files(rows)
+    seeds = {}
+    for processes in (1, 2, 3):
+        for step in epoch_steps(held, batch, seed=1, epoch=2):
+            for schedule in (RankSchedule(held, rank, processes, 1) for rank in range(processes)):
+                drawn = schedule.rows_of(step, schedule.epoch_seeds(2)).tolist()
+                for row, seed in zip(global_rows(schedule, step, 2), drawn, strict=True):
+                    assert seeds.setdefault(row, seed) == seed
+    assert len(seeds) == sum(map(sum, rows))
+
+
+def test_seeds_are_others_in_each_epoch_and_bucket() -> None:
+    schedule = RankSchedule(files([[50, 50]]), 0, 1, seed=1)
+    drawn = [seed for epoch in range(2) for bucket in schedule.epoch_seeds(epoch) for seed in bucket.tolist()]
+    assert len(set(drawn)) == 200
+
+
 def test_only_the_last_batch_of_a_bucket_is_short() -> None:
     steps = epoch_steps(files([[5, 0], [4, 3]]), batch_size=4, seed=1, epoch=0)
     assert sorted(steps) == [Step(0, 0, 4), Step(0, 4, 8), Step(0, 8, 9), Step(1, 0, 3)]

@@ -194,7 +194,7 @@ def test_every_optimizer_goes_on_as_if_it_had_not_been_interrupted(name: str) ->
 def test_adam_is_that_of_keras_to_rounding(words: float, clipped: dict[str, float]) -> None:
     import keras
 
-    from training.optimizers import make_optimizer
+    from training.optimizers import catch_up, make_optimizer
     from training.ranks import ALONE
     from training.step import make_train_step
 
@@ -205,6 +205,7 @@ def test_adam_is_that_of_keras_to_rounding(words: float, clipped: dict[str, floa
     their_step = make_train_step(theirs, keras.optimizers.Adam(0.05, **options), ALONE)
     for _ in range(20):
         step(IDS, LABELS), their_step(IDS, LABELS)
+    catch_up(mine)
     assert type(mine) is not keras.optimizers.Adam
     for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
