@@ -44,7 +44,7 @@ class Checkpoint(NamedTuple):
     """All that training goes on from."""
 
     position: Position
-    weights: Arrays
+    weights: Arrays  # within an epoch some rows are behind, and `optimizer` has what they miss (lag.py)
     optimizer: Arrays
     best: Arrays  # weights of the epoch with the best validation accuracy; none before the first
 
