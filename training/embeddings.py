@@ -36,15 +36,18 @@ def read_by_words(model: keras.Model, words: float) -> Layers:
         layer: places[id(layer.embeddings)] for layer in model._flatten_layers()
         if _is_plain(layer) and id(layer.embeddings) in places and layer.input_dim > MANY * words
     }  # fmt: skip
+    here: set[int] = set()
     elsewhere: set[int] = set()
 
     def forward(ids: tf.Tensor) -> Any:
         outer = tf.compat.v1.get_default_graph()
 
         def called(layer: Any, inputs: Any) -> tf.Tensor:
-            if tf.compat.v1.get_default_graph() is not outer:
-                elsewhere.add(layers[layer])
-            return tf.one_hot(tf.cast(inputs, tf.int32), layer.output_dim)  # of that shape; nobody computes it
+            if tf.compat.v1.get_default_graph() is outer and isinstance(inputs, tf.Tensor):  # no ragged one
+                here.add(layers[layer])
+                return tf.one_hot(tf.cast(inputs, tf.int32), layer.output_dim)  # of that shape; nobody computes it
+            elsewhere.add(layers[layer])
+            return type(layer).call(layer, inputs)
 
         with _calls(layers, called):
             return model(ids, training=True)
@@ -55,7 +58,7 @@ def read_by_words(model: keras.Model, words: float) -> Layers:
     taken = {id(tensor) for tensor in graph.captured_inputs}
     return {
         layer: place for layer, place in layers.items()
-        if place not in elsewhere and id(layer.embeddings.value.handle) not in taken
+        if place in here - elsewhere and id(layer.embeddings.value.handle) not in taken
     }  # fmt: skip
 
 

@@ -165,10 +165,23 @@ def halved(words: Any, vectors: Any) -> Any:
     return keras.ops.mean(vectors(words), axis=1) + keras.ops.stop_gradient(keras.ops.mean(vectors(words - 1), axis=1))
 
 
+def ragged(words: Any, vectors: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.reduce_mean(vectors(tf.RaggedTensor.from_tensor(words)), 1)
+
+
+def unused(words: Any, vectors: Any) -> Any:
+    import keras
+
+    return keras.ops.one_hot(words[:, 0], 4)
+
+
 @pytest.mark.parametrize(
     ("use", "options", "expected"),
-    [(tied, {}, 0), (seen, {}, 0), (looped, {}, 0), (twice, {}, 1), (halved, {}, 1), (twice, {"trainable": False}, 0),
-     (twice, {"embeddings_regularizer": "l2"}, 0), (twice, {"embeddings_constraint": "unit_norm"}, 0)],
+    [(tied, {}, 0), (seen, {}, 0), (looped, {}, 0), (ragged, {}, 0), (unused, {}, 0), (twice, {}, 1), (halved, {}, 1),
+     (twice, {"trainable": False}, 0), (twice, {"embeddings_regularizer": "l2"}, 0),
+     (twice, {"embeddings_constraint": "unit_norm"}, 0)],
 )  # fmt: skip
 def test_rows_wait_where_only_calls_of_the_layer_read_them(
     use: Callable[..., Any], options: dict[str, Any], expected: int
