@@ -153,14 +153,12 @@ class Loop:
         reseed(self.model, seeds, start.draws)
         steps = epoch_steps(self.files, self.config.batch_size, self.config.seed, epoch)
         rows, drawn = self.schedule.epoch_rows(epoch), self.schedule.epoch_seeds(epoch)
-        began, rate = time.monotonic() - start.seconds, math.nan
+        began = time.monotonic() - start.seconds
         for number in range(start.step + 1, len(steps) + 1):
             step, where = steps[number - 1], f"step {number} of {len(steps)}"
             first, new = number == start.step + 1, step.bucket not in self.traced
             watch.now(f"epoch {epoch + 1}, {where}", first or new, 0 if first else self._patience())
-            before, rate = rate, learning_rate(self.config, epoch + (number - 1) / len(steps), 1 / len(steps))
-            if rate != before:  # to set it takes as long as all else that the loop does in a step
-                self.optimizer.learning_rate.assign(rate)
+            rate = learning_rate(self.config, epoch + (number - 1) / len(steps), 1 / len(steps))
             if self.trace:
                 self.trace.next_step()
             ready = time.monotonic()
@@ -169,7 +167,7 @@ class Loop:
             dropped = self.schedule.rows_of(step, drawn)
             waited = done.input_seconds + time.monotonic() - ready
             try:
-                sums = Sums(*self.train_step(ids, block.labels[chosen], dropped).numpy().tolist())
+                sums = Sums(*self.train_step(ids, block.labels[chosen], dropped, rate).numpy().tolist())
             except tf.errors.OpError as error:
                 if recorder and done != start and kind_of(in_one_line(error)) == LEFT:
                     watch.now(f"epoch {epoch + 1}, {SAVING} {done.step}", patient=True)

@@ -74,8 +74,9 @@ def make_train_step(
     """A function (ids [B, T], labels [B]) -> [loss, correct, examples] summed over all ranks, which updates `model`.
 
     With class_weights [L] it learns from the examples so weighted, and with label_smoothing from labels so smoothed;
-    what it returns is neither. A third argument, seeds [B], decides what is dropped of each example. A rank without
-    examples in a step passes B = 0 and still takes part in the exchange.
+    what it returns is neither. A third argument, seeds [B], decides what is dropped of each example; a fourth is the
+    learning rate, in place of what the optimizer has. A rank without examples in a step passes B = 0 and still takes
+    part in the exchange.
     `words` is about how many words a step has, `unpadded` are the widths T of which no example has padding. Weights may
     be behind: `optimizers.catch_up` before they are read.
     """
@@ -87,8 +88,8 @@ def make_train_step(
         layers = {}
 
     def step(examples: tf.Tensor, full: bool) -> tf.Tensor:
-        ids, labels, seeds = examples[:, :-2], tf.maximum(examples[:, -2], 0), tf.bitcast(examples[:, -1], tf.uint32)
-        weights = tf.cast(examples[:, -2] >= 0, tf.float32)
+        ids, labels, seeds = examples[:, :-3], tf.maximum(examples[:, -3], 0), tf.bitcast(examples[:, -2], tf.uint32)
+        weights = tf.cast(examples[:, -3] >= 0, tf.float32)
         with (
             tf.GradientTape() as tape, global_moments(model, ranks.add, weights),
             unrolled(model, ids if full else None), drawn_by_example(seeds), rows_of_words(layers, lags, tape) as reads,
@@ -107,13 +108,14 @@ def make_train_step(
         means, sums = mean_gradients(gradients, variables, sums, ranks, words)
         means = [mean if place in reads else tf.convert_to_tensor(mean) for place, mean in enumerate(means)]
         with tf.control_dependencies(means):  # all or nothing: a step whose exchange fails has not even been counted
+            optimizer.learning_rate.assign(tf.bitcast(examples[0, -1], tf.float32))  # else 0.5 ms, from Python
             optimizer.apply(means, variables)
         return sums
 
     @functools.cache
     def step_of(tokens: int | None, full: bool) -> Callable[..., tf.Tensor]:
         """A graph of its own for each width that is unrolled, without masks where it is `full`; one for all others."""
-        examples = tf.TensorSpec([None, tokens and tokens + 2], tf.int32)
+        examples = tf.TensorSpec([None, tokens and tokens + 3], tf.int32)
 
         def step_of_width(examples: tf.Tensor) -> tf.Tensor:  # TensorFlow's errors are shorter where it has a name
             return step(examples, full)
@@ -123,26 +125,33 @@ def make_train_step(
 
     longest = longest_unrolled(model)
 
-    def train(ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None = None) -> tf.Tensor:
+    def train(
+        ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None = None, rate: float | None = None
+    ) -> tf.Tensor:
         tokens = ids.shape[1]
         # other batches may be full, too, but a graph more takes a second, while other ranks, whose batch is not, wait
         full = tokens in unpadded and bool(ids.all())
         graph = step_of(tokens, full) if tokens <= longest else step_of(None, False)
-        return graph(tf.constant(_in_one(ids, labels, seeds)))
+        rate = float(optimizer.learning_rate) if rate is None else rate
+        return graph(tf.constant(_in_one(ids, labels, seeds, rate)))
 
     return train
 
 
-def _in_one(ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None) -> np.ndarray:
-    """[B, T + 2]: ids, label and seed of each example in one array, as TensorFlow takes its time for each that it gets.
+def _in_one(ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None, rate: float) -> np.ndarray:
+    """[B, T + 3]: ids, label, seed and rate of each example in one array: TensorFlow takes its time for each it gets.
 
     The label of an example of weight 0 is -1.
     """
     ids, labels, weights = with_weights(ids, labels)
     if seeds is None or not len(seeds):
         seeds = np.arange(len(labels), dtype=np.uint32)
-    columns = np.where(weights > 0, labels, -1)[:, np.newaxis], seeds.view(np.int32)[:, np.newaxis]
-    return np.concatenate([ids, *columns], 1, dtype=np.int32)
+    examples = np.empty((len(labels), ids.shape[1] + 3), np.int32)
+    examples[:, :-3] = ids
+    examples[:, -3] = np.where(weights > 0, labels, -1)
+    examples[:, -2] = seeds.view(np.int32)
+    examples[:, -1] = np.float32(rate).view(np.int32)
+    return examples
 
 
 def _penalty(model: keras.Model) -> tf.Tensor:

@@ -62,7 +62,8 @@ def bare(dataset: Path, rank: int, processes: int) -> float:
     model = build_model(ModelConfig(), manifest.vocabulary_size, manifest.num_labels)
     words = words_of_a_step(files, manifest.buckets, BATCH)
     unpadded = unpadded_widths(manifest.buckets)
-    optimizer = make_optimizer(TrainingConfig())
+    config = TrainingConfig()
+    optimizer = make_optimizer(config)
     step = make_train_step(model, optimizer, ALONE, words=words, unpadded=unpadded)
     schedule, rates = RankSchedule(files, rank, processes, SEED), []
     for epoch in range(EPOCHS):
@@ -71,7 +72,7 @@ def bare(dataset: Path, rank: int, processes: int) -> float:
         for place in order:
             chosen = schedule.rows_of(place, own)
             block = blocks[place.bucket]
-            step(block.ids[chosen], block.labels[chosen]).numpy()
+            step(block.ids[chosen], block.labels[chosen], rate=config.learning_rate).numpy()
             examples += len(chosen)
         catch_up(optimizer)
         rates.append(examples / (time.monotonic() - began))

@@ -156,14 +156,32 @@ def test_smoothed_labels_are_those_of_keras_and_leave_the_sums_alone() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_follows_the_schedule_and_takes_its_options(name: str) -> None:
+def test_every_optimizer_takes_its_options(name: str) -> None:
     from training.optimizers import make_optimizer
 
     optimizer = make_optimizer(TrainingConfig(optimizer=name, optimizer_options={"clipnorm": 0.5}, learning_rate=0.25))
     assert type(optimizer).__name__.lower() == name
     assert optimizer.clipnorm == 0.5 and float(optimizer.learning_rate) == 0.25
-    optimizer.learning_rate.assign(0.125)
-    assert float(optimizer.learning_rate) == 0.125
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_follows_the_rate_that_a_step_is_given(name: str) -> None:
+    from training.optimizers import make_optimizer
+    from training.ranks import ALONE
+    from training.step import make_train_step
+
+    def weights(rates: list[float], assigned: bool) -> list[np.ndarray]:
+        model, optimizer = fresh_model(), make_optimizer(TrainingConfig(optimizer=name, learning_rate=0.25))
+        step = make_train_step(model, optimizer, ALONE)
+        for rate in rates:
+            if assigned:
+                optimizer.learning_rate.assign(rate)
+            step(IDS, LABELS, None, None if assigned else rate)
+        assert float(optimizer.learning_rate) == np.float32(rates[-1])
+        return model.get_weights()
+
+    for one, other in zip(weights([0.1, 0.03], False), weights([0.1, 0.03], True), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
