@@ -125,9 +125,7 @@ def make_train_step(
 
     longest = longest_unrolled(model)
 
-    def train(
-        ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None = None, rate: float | None = None
-    ) -> tf.Tensor:
+    def train(ids: np.ndarray, labels: np.ndarray, seeds: Seeds | None = None, rate: float | None = None) -> tf.Tensor:
         tokens = ids.shape[1]
         # other batches may be full, too, but a graph more takes a second, while other ranks, whose batch is not, wait
         full = tokens in unpadded and bool(ids.all())
