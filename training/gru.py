@@ -40,11 +40,11 @@ def states(
 
         def gradient(*by_hidden: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             by_scores, by_recalled = _backward(rounds, [None] * rest + list(by_hidden), recurrent)
-            before = [one.hidden_before for one in rounds]
             # an order, forwards or backwards, is its own inverse
-            by_token = tf.concat([by_scores[place] for place in order], 0)
+            by_token, recalled = (tf.concat([part[place] for place in order], 0) for part in (by_scores, by_recalled))
+            before = [rounds[place].hidden_before for place in order]
             by_bias = tf.reduce_sum(tf.add_n(by_recalled), 0)
-            return by_token, by_recurrent(before, by_recalled, recurrent), by_bias
+            return by_token, by_recurrent(before, recalled, recurrent), by_bias
 
         return hidden[rest:], gradient
 

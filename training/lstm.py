@@ -41,10 +41,10 @@ def states(
 
         def gradient(*by_hidden: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             by_scores = _backward(rounds, [None] * rest + list(by_hidden), recurrent)
-            before = [one.hidden_before for one in rounds]
             # an order, forwards or backwards, is its own inverse
             by_token = tf.concat([by_scores[place] for place in order], 0)
-            return by_token, by_recurrent(before, by_scores, recurrent)
+            before = [rounds[place].hidden_before for place in order]
+            return by_token, by_recurrent(before, by_token, recurrent)
 
         return hidden[rest:], gradient
 

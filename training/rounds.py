@@ -26,8 +26,15 @@ def total(one: tf.Tensor | None, other: tf.Tensor | None) -> tf.Tensor | None:
     return one + other
 
 
-def by_recurrent(hidden_before: list[tf.Tensor | None], by_scores: list[tf.Tensor], recurrent: tf.Tensor) -> tf.Tensor:
-    """The gradient by the recurrent weights [H, G * H], from those by what these made of the state in each round."""
-    if len(by_scores) == 1:
+def by_recurrent(hidden_before: list[tf.Tensor | None], by_scores: tf.Tensor, recurrent: tf.Tensor) -> tf.Tensor:
+    """The gradient by the recurrent weights [H, G * H], from those by what these made of the state in each round.
+
+    Both are in the order of the tokens: the states [B, H] before their rounds, and by_scores [T * B, G * H]. The first
+    round, that of the first or of the last token, has no state before it.
+    """
+    states = [state for state in hidden_before if state is not None]
+    if not states:
         return tf.zeros_like(recurrent)
-    return tf.matmul(tf.concat(hidden_before[1:], 0), tf.concat(by_scores[1:], 0), transpose_a=True)
+    examples = tf.shape(states[0])[0]
+    rows = by_scores[examples:] if hidden_before[0] is None else by_scores[:-examples]  # neither is a copy
+    return tf.matmul(tf.concat(states, 0), rows, transpose_a=True)
