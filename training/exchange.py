@@ -24,8 +24,8 @@ def mean_gradients(
     """Gradients of the loss of all ranks' examples, sums[2] of them, divided by these; and the sum of all `sums`.
 
     `words` is how many rows of an embedding a step uses, about: where it has no more, its gradient travels whole.
-    Each word comes once in the end: Keras' Adam would square the gradients of one that comes twice one by one, and what
-    it computes would depend on how the batch is cut into ranks.
+    Of the others a word comes once for each rank that has it. The rows of one word are still to be added up, before an
+    optimizer squares them: else what it computes would depend on how the batch is cut into ranks.
     """
     by_rows = [
         isinstance(gradient, tf.IndexedSlices) and words < variable.shape[0]
@@ -53,7 +53,5 @@ def _rows_of(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _by_words(words: tf.Tensor, rows: tf.Tensor, shape: tf.TensorShape, examples: tf.Tensor) -> tf.IndexedSlices:
-    """The gradient of this shape, of such words and rows of all ranks; each word comes once."""
-    words, place = tf.unique(tf.bitcast(words, tf.int32))
-    values = tf.math.unsorted_segment_sum(rows, place, tf.size(words)) / examples
-    return tf.IndexedSlices(values, words, tf.constant(shape.as_list()))
+    """The gradient of this shape, of such words and rows of all ranks."""
+    return tf.IndexedSlices(rows / examples, tf.bitcast(words, tf.int32), tf.constant(shape.as_list()))

@@ -26,7 +26,7 @@ import tensorflow as tf
 TERMS = 4
 PRECISION = 1e-7  # beside the whole of what a row missed
 PERIOD = 4000  # steps, after which all rows catch up: M is kept for as many t
-PADDED = 512  # U, to a multiple of so many: XLA compiles its code anew for each
+PADDED = 512  # U and rows of a gradient, to a multiple of so many: XLA compiles its code anew for each
 NOWHERE = -1  # the word of a row that is only there for that: XLA writes it nowhere
 
 
@@ -72,11 +72,13 @@ class Lag:
         return words, _rows(tf.gather(self.weight, words), words, *self.state, *self.options)
 
     def update(self, gradient: tf.IndexedSlices, rate: tf.Tensor) -> None:
-        """A step of Adam, at a rate that has the corrections for its beginning; each word comes once."""
-        padding = -tf.size(gradient.indices) % PADDED
-        words = tf.pad(gradient.indices, [[0, padding]], constant_values=NOWHERE)
+        """A step of Adam, at a rate that has the corrections for its beginning; rows of one word are added up."""
+        words, places = tf.unique(gradient.indices)
+        words = tf.pad(words, [[0, -tf.size(words) % PADDED]], constant_values=NOWHERE)
+        padding = -tf.size(places) % PADDED
+        places = tf.pad(places, [[0, padding]], constant_values=NOWHERE)
         values = tf.pad(gradient.values, [[0, padding], [0, 0]])
-        _update(words, values, rate, self.shares, self.weight, *self.state, *self.options)
+        _update(words, places, values, rate, self.shares, self.weight, *self.state, *self.options)
         tf.cond(self.clock >= PERIOD, self.catch_up, lambda: None)
 
     def catch_up(self) -> None:
@@ -111,21 +113,25 @@ def _rows(
 
 @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
 def _update(
-    words: tf.Tensor, gradient: tf.Tensor, rate: tf.Tensor, shares: tf.Tensor, weight: tf.Variable,
+    words: tf.Tensor, places: tf.Tensor, values: tf.Tensor, rate: tf.Tensor, shares: tf.Tensor, weight: tf.Variable,
     momentum: tf.Variable, velocity: tf.Variable, current: tf.Variable, clock: tf.Variable, missed: tf.Variable,
     beta_1: float, beta_2: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """XLA writes the rows in their places, unless somebody holds what was read of a variable."""
-    variables, places = (weight, momentum, velocity), words[:, tf.newaxis]
+    """`places` are those of the values' words among `words`, each of which comes once.
+
+    XLA writes the rows in their places, unless somebody holds what was read of a variable.
+    """
+    gradient = tf.math.unsorted_segment_sum(values, places, tf.shape(words)[0])
+    variables, rows = (weight, momentum, velocity), words[:, tf.newaxis]
     row, first, second, step = (tf.gather(variable, words) for variable in (*variables, current))
     row, first, second = _caught_up(row, first, second, step, clock, missed, beta_1, beta_2, epsilon)
     first = beta_1 * first + (1 - beta_1) * gradient
     second = beta_2 * second + (1 - beta_2) * tf.square(gradient)
     row -= rate * first / (tf.sqrt(second) + epsilon)
     for variable, value in zip(variables, (row, first, second), strict=True):
-        variable.assign(tf.tensor_scatter_nd_update(variable, places, value))
+        variable.assign(tf.tensor_scatter_nd_update(variable, rows, value))
     now = clock.assign_add(1)
-    current.assign(tf.tensor_scatter_nd_update(current, places, tf.fill(tf.shape(words), now)))
+    current.assign(tf.tensor_scatter_nd_update(current, rows, tf.fill(tf.shape(words), now)))
     recent = now + tf.range(shares.shape[0])  # places in `missed` of the steps before this one
     missed.assign(tf.tensor_scatter_nd_add(missed, recent[:, tf.newaxis], rate * shares))
 
