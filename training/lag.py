@@ -27,7 +27,7 @@ TERMS = 4
 PRECISION = 1e-7  # beside the whole of what a row missed
 PERIOD = 4000  # steps, after which all rows catch up: M is kept for as many t
 PADDED = 512  # U and rows of a gradient, to a multiple of so many: XLA compiles its code anew for each
-NOWHERE = -1  # the word of a row that is only there for that: XLA writes it nowhere
+NOWHERE = -1  # the word, and the place, of a row that is only there for that: XLA writes it nowhere
 
 
 def missed_shares(beta_1: float, beta_2: float) -> np.ndarray | None:

@@ -50,7 +50,7 @@ def fit(dataset: Path, rank: int, processes: int) -> list[float]:
 
 
 def bare(dataset: Path, rank: int, processes: int) -> list[float]:
-    """The same of this rank with Parley's batches and step, but no Spark, no Horovod, no reports, no exchange."""
+    """The same for this rank of Parley's batches and step, without Spark, Horovod, reports and an exchange."""
     from training.config import ModelConfig, TrainingConfig
     from training.models import build_model
     from training.optimizers import catch_up, make_optimizer
