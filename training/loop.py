@@ -17,6 +17,7 @@ from training.config import TrainingConfig
 from training.data import Block, Ids
 from training.optimizers import catch_up
 from training.progress import Progress, Reporter
+from training.random_state import count_draws, reseed
 from training.ranks import Ranks
 from training.recorder import LESS, Diverged, Recorder
 from training.reports import LEFT, in_one_line, kind_of
@@ -68,23 +69,6 @@ def is_over(accuracies: Sequence[float], config: TrainingConfig) -> bool:
         return True
     patience = config.early_stopping_epochs
     return bool(patience and accuracies and len(accuracies) - 1 - int(np.argmax(accuracies)) >= patience)
-
-
-def reseed(model: keras.Model, seeds: Sequence[int], draws: Sequence[int] = ()) -> None:
-    """Sets the random state of the model's layers, so that a resumed epoch draws as an uninterrupted one did."""
-    first, states = np.random.SeedSequence(seeds).generate_state(2), _random_states(model)
-    for variable, count in zip(states, draws or [0] * len(states), strict=True):
-        variable.assign((first + np.array([0, count], np.uint32)).astype(variable.dtype))
-
-
-def count_draws(model: keras.Model, seeds: Sequence[int]) -> list[int]:
-    """How often each of the model's layers drew since `reseed`, which is the same on all ranks."""
-    first = np.random.SeedSequence(seeds).generate_state(2)
-    return [int((variable.numpy().astype(np.uint32) - first)[1]) for variable in _random_states(model)]
-
-
-def _random_states(model: keras.Model) -> list[keras.Variable]:
-    return [variable for variable in model.variables if "seed_generator_state" in variable.path]
 
 
 def has_state(model: keras.Model) -> bool:
