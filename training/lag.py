@@ -27,6 +27,7 @@ TERMS = 4
 PRECISION = 1e-7  # beside the whole of what a row missed
 PERIOD = 4000  # steps, after which all rows catch up: M is kept for as many t
 PADDED = 512  # U and rows of a gradient, to a multiple of so many: XLA compiles its code anew for each
+PART = 128  # of the U rows are computed at once: they are still in the processor's cache when they are written
 NOWHERE = -1  # the word, and the place, of a row that is only there for that: XLA writes it nowhere
 
 
@@ -117,21 +118,34 @@ def _update(
     momentum: tf.Variable, velocity: tf.Variable, current: tf.Variable, clock: tf.Variable, missed: tf.Variable,
     beta_1: float, beta_2: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """`places` are those of the values' words among `words`, each of which comes once.
+    """`places` are those of the values' words among `words`, each of which comes once; those that are NOWHERE are last.
 
     XLA writes the rows in their places, unless somebody holds what was read of a variable.
     """
     gradient = tf.math.unsorted_segment_sum(values, places, tf.shape(words)[0])
-    variables, rows = (weight, momentum, velocity), words[:, tf.newaxis]
-    row, first, second, step = (tf.gather(variable, words) for variable in (*variables, current))
-    row, first, second = _caught_up(row, first, second, step, clock, missed, beta_1, beta_2, epsilon)
-    first = beta_1 * first + (1 - beta_1) * gradient
-    second = beta_2 * second + (1 - beta_2) * tf.square(gradient)
-    row -= rate * first / (tf.sqrt(second) + epsilon)
-    for variable, value in zip(variables, (row, first, second), strict=True):
-        variable.assign(tf.tensor_scatter_nd_update(variable, rows, value))
+    parts = [
+        tf.reshape(numbers, [-1, PART, *numbers.shape[1:]]) for numbers in (words, tf.gather(current, words), gradient)
+    ]
+    count = tf.math.count_nonzero(words != NOWHERE, dtype=tf.int32)
+    account = tf.identity(clock), tf.identity(missed)  # a loop would hold on to variables, also for another model's
+
+    def write(number: tf.Tensor, *tables: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        here, step, slope = (tf.gather(part, number) for part in parts)
+        row, first, second = (tf.gather(table, here) for table in tables)
+        row, first, second = _caught_up(row, first, second, step, *account, beta_1, beta_2, epsilon)
+        first = beta_1 * first + (1 - beta_1) * slope
+        second = beta_2 * second + (1 - beta_2) * tf.square(slope)
+        row -= rate * first / (tf.sqrt(second) + epsilon)
+        changed = zip(tables, (row, first, second), strict=True)
+        return number + 1, *(tf.tensor_scatter_nd_update(table, here[:, tf.newaxis], to) for table, to in changed)
+
+    variables = weight, momentum, velocity
+    begin = 0, *map(tf.identity, variables)
+    _, *tables = tf.while_loop(lambda number, *_: number * PART < count, write, begin)
+    for variable, table in zip(variables, tables, strict=True):
+        variable.assign(table)
     now = clock.assign_add(1)
-    current.assign(tf.tensor_scatter_nd_update(current, rows, tf.fill(tf.shape(words), now)))
+    current.assign(tf.tensor_scatter_nd_update(current, words[:, tf.newaxis], tf.fill(tf.shape(words), now)))
     recent = now + tf.range(shares.shape[0])  # places in `missed` of the steps before this one
     missed.assign(tf.tensor_scatter_nd_add(missed, recent[:, tf.newaxis], rate * shares))
 
