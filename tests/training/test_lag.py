@@ -80,6 +80,30 @@ def test_rows_that_waited_are_those_of_keras(period: int, monkeypatch: pytest.Mo
             np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-7)
 
 
+def test_a_step_of_more_words_than_are_written_at_once_changes_all_of_them() -> None:
+    import keras
+
+    from training.optimizers import catch_up, make_optimizer
+
+    def pooled() -> Any:
+        keras.utils.set_random_seed(3)
+        return keras.Sequential([
+            keras.Input((None,), dtype="int32"), keras.layers.Embedding(2000, 4),
+            keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(LABELS, activation="softmax"),
+        ])  # fmt: skip
+
+    ours, theirs = pooled(), pooled()
+    mine = make_optimizer(TrainingConfig(learning_rate=RATE))
+    step, their_step = stepper(ours, mine, 400.0), stepper(theirs, keras.optimizers.Adam(RATE), math.inf)
+    draw = np.random.default_rng(5)
+    for _ in range(20):
+        ids, labels = draw.integers(0, 1000, (40, 10)).astype(np.int32), draw.integers(0, LABELS, 40).astype(np.int32)
+        assert len(np.unique(ids)) > 2 * lag.PART and len(np.unique(ids)) % lag.PART
+        step(ids, labels), their_step(ids, labels)
+    catch_up(mine)
+    assert_equal_weights(ours, theirs, 1e-5)
+
+
 @pytest.mark.parametrize("way", ["as it is", "kept by one that had no rows wait"])
 def test_a_training_goes_on_from_its_state_to_the_last_bit(way: str) -> None:
     from training.optimizers import catch_up, make_optimizer
