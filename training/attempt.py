@@ -19,7 +19,7 @@ from training.interrupt import Interrupt
 from training.preflight import is_local
 from training.progress import Display
 from training.quiet import silent_stderr
-from training.reports import Failure, keep_report, read_reports
+from training.reports import LOST, Failure, keep_report, read_reports
 from training.worker import TrainJob, train_worker
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 START_SECONDS = 120  # for all ranks to get a slot each
 GLOO_SECONDS = 120  # for all ranks to import TensorFlow and meet; Horovod's own 30 are too few on a busy node
 LOSS_SECONDS = 5.0  # for YARN to tell Spark why an executor is gone, which Horovod may have noticed before
-ENDED = re.compile(r"Process name: (\d+)\s+Exit code: (-?\w+)")  # of Horovod: the rank that ended first
-GONE = ("None", "-1")  # the exit codes of Horovod's where nobody could tell it one
 HALF = re.compile(r"\.tmp-[0-9a-f]{8}$")  # a file that is being written, as preprocessing.files names it
 
 
@@ -59,7 +57,8 @@ def run_once(
         assert gloo_built(verbose=False), "this Horovod was built without Gloo: build it with scripts/build_horovod.sh"
     lost = set(lost_executors(context))
     interrupt.mailbox.clear()
-    guard = Guard(interrupt.mailbox, interrupt.end_processes)
+    interrupt.ended.clear()
+    guard = Guard(interrupt.mailbox, interrupt.end_processes, interrupt.ended)
     try:
         with Display(job.run, guard.look, latest_epoch(job.run)):
             results = horovod.spark.run(
@@ -68,11 +67,9 @@ def run_once(
                 executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
             )  # fmt: skip
     except Exception as error:
-        first = ENDED.search(str(error))
-        gone = first and first[2] in GONE and not interrupt.requested.is_set()
-        losses = _losses(context, lost, LOSS_SECONDS if gone else 0)
-        ended = (int(first[1]), _how(first[2])) if first and not guard.stopped else None
-        raise _failed(job.run, error, guard, ended, losses) from error
+        late = any(code in LOST for code in interrupt.ended.values())
+        losses = _losses(context, lost, LOSS_SECONDS if late else 0)
+        raise _failed(job.run, error, guard, losses) from error
     finally:
         interrupt.processes_ended()
         with contextlib.suppress(OSError):  # a store that is gone: why training ended is worth more
@@ -100,11 +97,9 @@ def _losses(context: SparkContext, known: set[str], seconds: float) -> list[str]
         time.sleep(0.2)
 
 
-def _failed(
-    run: str, error: Exception, guard: Guard, ended: tuple[int, str] | None, losses: list[str]
-) -> TrainingFailed:
-    """The first failure in one line, the rank's traceback as a note; `ended` is the rank that ended first, and how."""
-    failure = guard.failure(ended)
+def _failed(run: str, error: Exception, guard: Guard, losses: list[str]) -> TrainingFailed:
+    """The first failure in one line, the rank's traceback as a note."""
+    failure = guard.failure()
     with contextlib.suppress(OSError):  # a full store: the failure is known without
         for said in read_reports(guard.mailbox):
             keep_report(run, said)
@@ -115,10 +110,3 @@ def _failed(
     if failure.traceback:
         failed.add_note(failure.traceback)
     return failed
-
-
-def _how(code: str) -> str:
-    """What the exit code of a rank without a report says."""
-    if code in GONE:
-        return "is lost with its executor"
-    return f"was killed, exit code {code}" if int(code) > 128 else f"ended with exit code {code}: see its log"

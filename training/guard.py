@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from training.mailbox import Mailbox
 from training.progress import Sign
@@ -20,8 +20,8 @@ START_SECONDS = 300.0  # for the first sign, and while TensorFlow is imported: S
 class Guard:
     """Calls `stop` once where a rank gives no signs of life, or where one has failed and others do not end."""
 
-    def __init__(self, mailbox: Mailbox, stop: Callable[[], None]) -> None:
-        self.mailbox, self.stop = mailbox, stop
+    def __init__(self, mailbox: Mailbox, stop: Callable[[], None], ended: Mapping[int, int | None]) -> None:
+        self.mailbox, self.stop, self.ended = mailbox, stop, ended
         self.last: Sign | None = None
         self.began = self.looked = time.monotonic()
         self.hosts: dict[int, str] = {}
@@ -41,7 +41,7 @@ class Guard:
         if any(SAVING in doing for rank, doing in self.doing.items() if rank not in silent):
             return  # what is being written is what training goes on from
         if (silent or failed or absent) and not self.stopped:
-            failure, self.stopped = self.failure(None), True
+            failure, self.stopped = self.failure(), True
             log.warning("ending all ranks: %s", failure.line if failure else "no sign of life")
             self.stop()
 
@@ -59,12 +59,12 @@ class Guard:
         """The ranks that gave no sign of life in time, or for `most` seconds."""
         return [rank for rank, (_, heard, limit) in self.beats.items() if limit and now - heard > min(most, limit)]
 
-    def failure(self, ended: tuple[int, str] | None) -> Failure | None:
+    def failure(self) -> Failure | None:
         """The first failure of a rank, as far as is known."""
         now = time.monotonic()
         self._listen(now)
         silent = self.silent(now, MISSED_SECONDS)
-        return find_failure(read_reports(self.mailbox), self.hosts, ended, self.where(), silent)
+        return find_failure(read_reports(self.mailbox), self.hosts, dict(self.ended), self.where(), silent)
 
     def where(self) -> str:
         """Where rank 0 was last seen."""

@@ -10,16 +10,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyspark import SparkContext
 
 from preprocessing.errors import ClusterError
 from training.mailbox import Mailbox
 from training.quiet import quiet_task
+
+if TYPE_CHECKING:
+    from horovod.runner.common.util.hosts import SlotInfo
+
+End = tuple[int | None, float]  # of a rank: its exit code, if anybody could tell it, and when that was known
 
 CANCEL_SECONDS = 0.5
 END_SECONDS = 10.0  # for Horovod to end its processes, which one that stands still lets it do only with SIGKILL
@@ -35,6 +40,7 @@ class Interrupt:
         self.ending_since = 0.0
         self.abandoned = threading.Event()  # with which Horovod waits no longer for those that do not end
         self.mailbox = Mailbox()
+        self.ended: dict[int, int | None] = {}  # exit codes of ranks that ended before they were told to, in that order
         self.number = 0  # of the signal
         self.pid = os.getpid()
         self.processes_started = False
@@ -79,18 +85,23 @@ class Interrupt:
                 if waited > END_SECONDS + CANCELLED_SECONDS:
                     self.abandoned.set()
 
-    def run_rank(self, rsh: Callable[..., int | None], *args: Any, **options: Any) -> int | None:
-        """The exit code of a rank that Horovod's `rsh` starts; None once it is abandoned.
+    def run_rank(
+        self, execute: Callable[..., End], command: str, slot: "SlotInfo", events: Sequence[threading.Event]
+    ) -> End:
+        """What Horovod's `execute` returns of a rank, its exit code and when it ended; no code once it is abandoned.
 
         Horovod itself waits for a word of the rank's machine as long as TCP does: for ever, where that is lost.
         """
-        codes: list[int | None] = []
-        started = partial(self.run_thread, lambda: codes.append(rsh(*args, **options)))
+        ends: list[End] = []
+        started = partial(self.run_thread, lambda: ends.append(execute(command, slot, events)))
         thread = threading.Thread(target=started, name="rank", daemon=True)
         thread.start()
         while thread.is_alive() and not self.abandoned.is_set():
             thread.join(CANCEL_SECONDS)
-        return codes[0] if codes else None
+        end = ends[0] if ends else (None, time.time())
+        if end[0] != 0 and not self.ending.is_set():
+            self.ended[slot.rank] = end[0]
+        return end
 
     def run_thread(self, target: Callable[..., object], *args: Any) -> None:
         """What a thread that Horovod starts does; it says at length that its job, or whom it asks, was ended."""
@@ -137,10 +148,10 @@ def _in_horovod(interrupt: Interrupt) -> Iterator[None]:
     import horovod.spark.runner as tasks
     from horovod.runner import gloo_run
 
-    kept = gloo_run.register_shutdown_event, ranks.rsh, tasks.in_thread, tasks._make_mapper
-    _, rsh, in_thread, make_mapper = kept
+    kept = gloo_run.register_shutdown_event, ranks._exec_command_fn, tasks.in_thread, tasks._make_mapper
+    _, make_execute, in_thread, make_mapper = kept
     gloo_run.register_shutdown_event = interrupt.processes_start
-    ranks.rsh = partial(interrupt.run_rank, rsh)
+    ranks._exec_command_fn = lambda *settings: partial(interrupt.run_rank, make_execute(*settings))
     tasks.in_thread = lambda target, *args, **options: in_thread(
         partial(interrupt.run_thread, target), *args, **options
     )
@@ -148,4 +159,4 @@ def _in_horovod(interrupt: Interrupt) -> Iterator[None]:
     try:
         yield
     finally:
-        gloo_run.register_shutdown_event, ranks.rsh, tasks.in_thread, tasks._make_mapper = kept
+        gloo_run.register_shutdown_event, ranks._exec_command_fn, tasks.in_thread, tasks._make_mapper = kept

@@ -14,6 +14,7 @@ from preprocessing import storage
 from training.board import GONE
 from training.mailbox import Mailbox, has_driver, post
 
+LOST = (None, -1)  # in the place of an exit code, where nobody could tell it to Horovod
 CAUSE, WAITING, LEFT = "cause", "waiting", "left"
 FINAL = ("UserError", "Diverged")  # errors that would only come again
 
@@ -103,13 +104,13 @@ class Failure:
 
 
 def find_failure(
-    reports: Sequence[Report], hosts: Mapping[int, str], ended: tuple[int, str] | None, last: str,
+    reports: Sequence[Report], hosts: Mapping[int, str], ended: Mapping[int, int | None], last: str,
     unheard: Sequence[int] = (),
 ) -> Failure | None:  # fmt: skip
     """The first cause: a rank's own error, else a rank that is gone without a word, else who waited for it.
 
-    `ended` is the rank that Horovod saw end first, and how; `last` is where rank 0 was last seen,
-    `unheard` the ranks without a sign of life.
+    `ended` has the exit codes of ranks that ended by themselves, as Horovod saw them end, which may be a second late;
+    `last` is where rank 0 was last seen, `unheard` the ranks without a sign of life.
     """
     causes = [report for report in reports if report.kind == CAUSE]
     silent = sorted(set(hosts) - {report.rank for report in reports})
@@ -119,6 +120,14 @@ def find_failure(
         return Failure(line, first.traceback, first.final)
     if not silent:
         return None
-    frozen = [rank for rank in silent if rank in unheard] or silent
-    rank, how = ended if ended and ended[0] in silent else (frozen[0], "gives no sign of life: it stands still")
+    gone = [rank for rank in ended if rank in silent]
+    rank = [*gone, *(rank for rank in silent if rank in unheard), *silent][0]
+    how = _how(ended[rank]) if gone else "gives no sign of life: it stands still"
     return Failure(f"rank {rank} on {hosts[rank]} {how}; last seen: {last}")
+
+
+def _how(code: int | None) -> str:
+    """What the exit code of a rank without a report says."""
+    if code is None or code in LOST:
+        return "is lost with its executor"
+    return f"was killed, exit code {code}" if code > 128 else f"ended with exit code {code}: see its log"

@@ -32,7 +32,7 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], Guard
         monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_ADDR", "127.0.0.1")
         monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_PORT", str(port))
         monkeypatch.setattr(training.guard, "SILENT_SECONDS", 1.0)
-        guard = Guard(mailbox, lambda: None)
+        guard = Guard(mailbox, lambda: None, {})
 
         def looking(between: float) -> Guard:
             for _ in range(round(2 / between)):

@@ -1,4 +1,4 @@
-"""What is said while Horovod's threads and services find that what they talk to was ended."""
+"""What is kept of ranks that end, and said while Horovod's threads find that what they talk to was ended."""
 
 import socket
 import socketserver
@@ -31,6 +31,22 @@ def test_a_thread_says_only_what_nobody_expects(monkeypatch: pytest.MonkeyPatch)
     interrupt.requested.set()
     run(interrupt, ConnectionRefusedError("refused again"))
     assert said == ["refused"]
+
+
+@pytest.mark.horovod
+def test_exit_codes_are_kept_of_ranks_that_were_not_told_to_end() -> None:
+    from horovod.runner.common.util.hosts import SlotInfo
+
+    interrupt, codes = Interrupt(), [0, 137, None, 143]
+
+    def execute(_: str, slot: SlotInfo, __: object) -> tuple[int | None, float]:
+        return codes[slot.rank], 1.0
+
+    for rank, code in enumerate(codes):
+        if code == 143:
+            interrupt.end_processes()
+        assert interrupt.run_rank(execute, "", SlotInfo("here", rank, rank, 0, 4, 4, 1), []) == (code, 1.0)
+    assert interrupt.ended == {1: 137, 2: None}
 
 
 def test_the_service_of_a_task_says_nothing_of_a_neighbour_that_is_gone(

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -28,7 +30,7 @@ def said(rank: int, kind: str, time: float, final: bool = False) -> Report:
     return Report(rank, HOSTS[rank], "epoch 2, step 4 of 9", f"{kind} of {rank}", "its stack", kind, final, time)
 
 
-def line(*reports: Report, ended: tuple[int, str] | None = None) -> str:
+def line(*reports: Report, ended: Mapping[int, int | None] = MappingProxyType({})) -> str:
     failure = find_failure(reports, HOSTS, ended, LAST)
     assert failure
     return failure.line
@@ -45,12 +47,19 @@ def test_a_rank_with_a_cause_of_its_own_comes_before_all_others() -> None:
 def test_a_rank_that_is_gone_without_a_word_comes_before_those_that_missed_it() -> None:
     reports = said(0, LEFT, 1), said(2, WAITING, 2)
     assert line(*reports) == f"rank 1 on b gives no sign of life: it stands still; last seen: {LAST}"
-    assert line(*reports, ended=(1, "was killed")) == f"rank 1 on b was killed; last seen: {LAST}"
-    assert line(*reports, ended=(0, "was killed")).startswith("rank 1 on b gives no sign of life")
+    assert line(*reports, ended={0: 1}).startswith("rank 1 on b gives no sign of life")
+    for code, how in (
+        (137, "was killed, exit code 137"),
+        (3, "ended with exit code 3: see its log"),
+        (-1, "is lost with its executor"),
+        (None, "is lost with its executor"),
+    ):
+        assert line(*reports, ended={0: 1, 1: code}) == f"rank 1 on b {how}; last seen: {LAST}"  # however late seen
+    assert line(said(1, LEFT, 1), ended={2: 137, 1: 1, 0: 1}).startswith("rank 2 on c was killed")
 
 
 def test_of_ranks_without_a_report_the_one_without_a_sign_of_life_is_named() -> None:
-    failure = find_failure([], HOSTS, None, LAST, [1])
+    failure = find_failure([], HOSTS, {}, LAST, [1])
     assert failure and failure.line.startswith("rank 1 on b gives no sign of life")
 
 
@@ -59,11 +68,11 @@ def test_where_all_only_waited_the_first_one_is_named() -> None:
 
 
 def test_where_no_rank_began_there_is_nothing_to_say() -> None:
-    assert find_failure([], {}, (0, "was killed"), LAST) is None
+    assert find_failure([], {}, {0: 137}, LAST) is None
 
 
 def test_the_first_cause_decides_whether_it_would_come_again() -> None:
-    failure = find_failure([said(0, CAUSE, 2), said(1, CAUSE, 1, final=True)], HOSTS, None, LAST)
+    failure = find_failure([said(0, CAUSE, 2), said(1, CAUSE, 1, final=True)], HOSTS, {}, LAST)
     assert failure and failure.final and failure.traceback == "its stack"
 
 
