@@ -19,7 +19,7 @@ from training.interrupt import Interrupt
 from training.preflight import is_local
 from training.progress import Display
 from training.quiet import silent_stderr
-from training.reports import LOST, Failure, keep_report, read_reports
+from training.reports import Failure, keep_report, read_reports
 from training.worker import TrainJob, train_worker
 
 log = logging.getLogger(__name__)
@@ -67,8 +67,7 @@ def run_once(
                 executable=os.environ.get("PYSPARK_PYTHON", sys.executable),
             )  # fmt: skip
     except Exception as error:
-        late = any(code in LOST for code in interrupt.ended.values())
-        losses = _losses(context, lost, LOSS_SECONDS if late else 0)
+        losses = _losses(context, lost, LOSS_SECONDS if None in interrupt.ended.values() else 0)
         raise _failed(job.run, error, guard, losses) from error
     finally:
         interrupt.processes_ended()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 End = tuple[int | None, float]  # of a rank: its exit code, if anybody could tell it, and when that was known
 
+UNTOLD = -1  # what Horovod gives for the exit code of a rank that nobody answers for any more
 CANCEL_SECONDS = 0.5
 END_SECONDS = 10.0  # for Horovod to end its processes, which one that stands still lets it do only with SIGKILL
 CANCELLED_SECONDS = 5.0  # more for Spark to end them, which an executor that stands still does not let it
@@ -100,7 +101,7 @@ class Interrupt:
             thread.join(CANCEL_SECONDS)
         end = ends[0] if ends else (None, time.time())
         if end[0] != 0 and not self.ending.is_set():
-            self.ended[slot.rank] = end[0]
+            self.ended[slot.rank] = None if end[0] == UNTOLD else end[0]
         return end
 
     def run_thread(self, target: Callable[..., object], *args: Any) -> None:

@@ -14,7 +14,6 @@ from preprocessing import storage
 from training.board import GONE
 from training.mailbox import Mailbox, has_driver, post
 
-LOST = (None, -1)  # in the place of an exit code, where nobody could tell it to Horovod
 CAUSE, WAITING, LEFT = "cause", "waiting", "left"
 FINAL = ("UserError", "Diverged")  # errors that would only come again
 
@@ -128,6 +127,6 @@ def find_failure(
 
 def _how(code: int | None) -> str:
     """What the exit code of a rank without a report says."""
-    if code is None or code in LOST:
+    if code is None:
         return "is lost with its executor"
     return f"was killed, exit code {code}" if code > 128 else f"ended with exit code {code}: see its log"

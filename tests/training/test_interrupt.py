@@ -37,7 +37,7 @@ def test_a_thread_says_only_what_nobody_expects(monkeypatch: pytest.MonkeyPatch)
 def test_exit_codes_are_kept_of_ranks_that_were_not_told_to_end() -> None:
     from horovod.runner.common.util.hosts import SlotInfo
 
-    interrupt, codes = Interrupt(), [0, 137, None, 143]
+    interrupt, codes = Interrupt(), [0, 137, None, -1, 143]
 
     def execute(_: str, slot: SlotInfo, __: object) -> tuple[int | None, float]:
         return codes[slot.rank], 1.0
@@ -45,8 +45,8 @@ def test_exit_codes_are_kept_of_ranks_that_were_not_told_to_end() -> None:
     for rank, code in enumerate(codes):
         if code == 143:
             interrupt.end_processes()
-        assert interrupt.run_rank(execute, "", SlotInfo("here", rank, rank, 0, 4, 4, 1), []) == (code, 1.0)
-    assert interrupt.ended == {1: 137, 2: None}
+        assert interrupt.run_rank(execute, "", SlotInfo("here", rank, rank, 0, 5, 5, 1), []) == (code, 1.0)
+    assert interrupt.ended == {1: 137, 2: None, 3: None}  # of two of them nobody could tell it
 
 
 def test_the_service_of_a_task_says_nothing_of_a_neighbour_that_is_gone(

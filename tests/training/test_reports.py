@@ -51,7 +51,6 @@ def test_a_rank_that_is_gone_without_a_word_comes_before_those_that_missed_it() 
     for code, how in (
         (137, "was killed, exit code 137"),
         (3, "ended with exit code 3: see its log"),
-        (-1, "is lost with its executor"),
         (None, "is lost with its executor"),
     ):
         assert line(*reports, ended={0: 1, 1: code}) == f"rank 1 on b {how}; last seen: {LAST}"  # however late seen

@@ -1,10 +1,8 @@
 """The registry where nothing can be renamed: on S3 and Azure Blob Storage, real servers."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,15 +16,9 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def config(server: Any, request: pytest.FixtureRequest) -> Iterator[RegistryConfig]:
-    """A registry of the test's own on the store, reached with the driver's settings."""
-    keys = {
-        "s3": {"fs.s3a.access.key": server.key, "fs.s3a.secret.key": server.secret} if server.kind == "s3" else {},
-        "azure": {"fs.azure.account.key.devstoreaccount1.dfs.core.windows.net": server.secret},
-    }
-    storage.use_hadoop_configuration({**server.settings, **keys[server.kind]})
-    yield RegistryConfig(path=f"{server.base}/{request.node.originalname}", version="current")
-    storage.use_hadoop_configuration({})
+def config(base: str) -> RegistryConfig:
+    """A registry of the test's own on the store."""
+    return RegistryConfig(path=base, version="current")
 
 
 def write_model(directory: Path, words: str) -> str:

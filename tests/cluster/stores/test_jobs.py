@@ -17,7 +17,7 @@ import pytest
 
 pytestmark = pytest.mark.cluster
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NARROW = ["spark.master=local[2]", "spark.sql.shuffle.partitions=2", "spark.default.parallelism=2"]
 Job = Callable[..., subprocess.CompletedProcess[str]]
 PREDICT = """
