@@ -20,12 +20,12 @@ from training.worker import TrainJob
 pytestmark = [pytest.mark.spark, pytest.mark.tensorflow, pytest.mark.horovod]
 
 LARGE = dataclasses.replace(MODEL, units=512, dropout=0.2, **NGRAMS)  # 17 MB a checkpoint, which take their time
-HALF = "checkpoints/*/state.npz.tmp-*"
+HALF = "checkpoints/*/state.npz.tmp-*"  # for glob.glob: pathlib's fails where an older checkpoint vanishes
 
 
 def kill_while_it_writes(job: TrainJob, run: Path, file: Path) -> Position:
     """Kills the rank in the middle of a checkpoint within the second epoch; what is pointed to then."""
-    for _ in range(10):  # pathlib's glob fails where a directory vanishes, as an older checkpoint does meanwhile
+    for _ in range(10):
         process = start(job, file)
         while not (glob.glob(HALF, root_dir=run) and read_position(job.run).step and read_position(job.run).history):
             assert process.poll() is None, "the run ended before it could be killed"

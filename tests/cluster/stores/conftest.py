@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ class Server:
 
     kind: str
     secret: str
-    objects: Callable[[], dict[str, bytes]]  # name and content of everything that is stored
 
     def __init__(self, directory: Path) -> None:
         self.log = directory / f"{self.kind}.log"
